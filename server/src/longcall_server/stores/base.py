@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam to the stores: what an engine must do, and the values that pass through it.
+
+A store holds requests and their logs; it is the truth. Every verb is one transaction: it happens
+whole or not at all, and a verb that returned is durable. Every verb may be repeated after an
+unknown outcome without a second effect (PROTOCOL 10.3, 10.18). Times are the store's own clock in
+milliseconds since the epoch; JSON values pass as text, exactly as they will be sent.
+
+    StoreError
+    ├── Fenced              the write's attempt is not the current one (PROTOCOL 10.16)
+    ├── LogFull             the log would exceed `max_log_bytes` (PROTOCOL 10.44)
+    ├── BadCursor           a cursor of another owner or filter, or no cursor at all
+    ├── OutcomeUnknown      the engine cannot tell whether the transaction was committed
+    └── StoreUnavailable    nothing was written and nothing can be read truthfully right now
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from longcall_server.core.codes import RequestStatus
+from longcall_server.core.events import EventDraft
+from longcall_server.core.lifecycle import RetryPolicy
+
+
+class StoreError(Exception):
+    """Any refusal or failure of a store."""
+
+
+class Fenced(StoreError):
+    """The request is gone, has ended, or belongs to another attempt: the write was refused."""
+
+
+class LogFull(StoreError):
+    """The log has no room for the event; room for the terminal event is kept."""
+
+
+class BadCursor(StoreError):
+    """The cursor does not belong to this owner and filter."""
+
+
+class OutcomeUnknown(StoreError):
+    """Whether the transaction was committed is not known: repeat the same call."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be read or written right now; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a request is."""
+
+    tenant_id: str
+    sub: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """Names a request: its owner and its id."""
+
+    owner: Owner
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProgress:
+    """The newest progress of an attempt; `body` is the JSON object of a ProgressState."""
+
+    attempt: int
+    version: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that a handler attached; `location` is relative to the files folder."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """What is stored when a request is accepted."""
+
+    key: RequestKey
+    action: str
+    payload: str
+    """The payload as JSON text, `null` when it was absent."""
+    digest: str
+    """SHA-256 of the RFC 8785 canonical `[action, payload]`: the same request (PROTOCOL 10.23)."""
+    submission: str
+    """Unique for each received message (or quick execution): tells a repeated write from a duplicate."""
+    policy: RetryPolicy
+    metadata: dict[str, str] = field(default_factory=dict)
+    priority: int = 5
+    delay_ms: int = 0
+    deadline_ms: int | None = None
+    retention_ms: int = 86_400_000
+    cancel_grace_ms: int = 10_000
+    callback_url: str | None = None
+    traceparent: str | None = None
+    requeued_from: str | None = None
+    received_at: int | None = None
+    """When the frame arrived: the creation time of a promoted request (PROTOCOL 10.22)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one worker to run one attempt; `attempt` fences its writes."""
+
+    record_id: int
+    """The engine's internal number of this incarnation of the request."""
+    key: RequestKey
+    attempt: int
+    worker: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Makes `submit` store an execution that already runs (PROTOCOL 10.7)."""
+
+    worker: str
+    lease_ms: int
+    cancel_requested: bool = False
+    cancel_reason: str | None = None
+    progress: StoredProgress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored request, without its log."""
+
+    record_id: int
+    key: RequestKey
+    action: str
+    payload: str
+    digest: str
+    submission: str
+    policy: RetryPolicy
+    metadata: dict[str, str]
+    priority: int
+    status: RequestStatus
+    attempt: int
+    failures: int
+    """Failed attempts that count against the policy (a hand-back at drain does not)."""
+    created_at: int
+    updated_at: int
+    due_at: int
+    deadline_at: int | None
+    last_seq: int
+    log_bytes: int
+    chunks_kept_to: int
+    checkpoint: str | None
+    cancel_grace_ms: int
+    retention_ms: int
+    cancel_requested_at: int | None = None
+    cancel_reason: str | None = None
+    progress: StoredProgress | None = None
+    result: str | None = None
+    """JSON text, once completed."""
+    error: str | None = None
+    """JSON text of the ErrorInfo, once failed or cancelled."""
+    files: tuple[StoredFile, ...] = ()
+    requeued_from: str | None = None
+    callback_url: str | None = None
+    traceparent: str | None = None
+    lease_worker: str | None = None
+    lease_expires_at: int | None = None
+    finished_at: int | None = None
+    expires_at: int | None = None
+    """Until when a finished request and its log are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of a request after its retention: the id stays known (PROTOCOL 10.31)."""
+
+    key: RequestKey
+    digest: str
+    created_at: int
+    expires_at: int
+
+
+class SubmitOutcome(StrEnum):
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    EXPIRED = "expired"
+    OVER_LIMIT = "over_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The answer of `submit`; `record` is there for created, duplicate and conflict."""
+
+    outcome: SubmitOutcome
+    record: Record | None = None
+    lease: Lease | None = None
+    """With `promotion` and outcome created: the lease of the running execution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A request that a worker now runs; its `status processing` event is in the log."""
+
+    record: Record
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """One lease to renew, with the newest progress to keep."""
+
+    lease: Lease
+    progress: StoredProgress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """`lease` is None when the attempt is fenced: stop, nothing that it writes will count."""
+
+    lease: Lease | None
+    cancel_requested: bool = False
+    cancel_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event of a log: `frame` is the text that is sent."""
+
+    seq: int
+    frame: str
+    is_terminal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """Events in order, and the request's state read in the same transaction."""
+
+    record: Record
+    events: tuple[StoredEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListFilter:
+    """Which requests a listing shows."""
+
+    owner: Owner
+    statuses: tuple[str, ...] = ()
+    action: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    records: tuple[Record, ...]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep changed: followers of `changed` are rung, `files` can be deleted."""
+
+    changed: tuple[RequestKey, ...] = ()
+    removed: tuple[RequestKey, ...] = ()
+    files: tuple[str, ...] = ()
+    work_available: bool = False
+    next_due_at: int | None = None
+    """When a claim or a sweep will next have something to do, as far as is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """Bounds that the engine keeps inside its transactions."""
+
+    max_log_bytes: int = 67_108_864
+    id_retention_ms: int = 604_800_000
+
+
+class Store(Protocol):
+    """Requests and their logs. All methods may raise `StoreUnavailable` and `OutcomeUnknown`."""
+
+    name: str
+    """The engine's name, e.g. `sqlite`."""
+
+    async def open(self) -> None:
+        """Opens the store and takes back the leases of dead processes of this machine."""
+
+    async def close(self) -> None:
+        """Commits what waits and releases everything."""
+
+    def now(self) -> int:
+        """The store's clock: milliseconds since the epoch."""
+
+    async def submit(
+        self, new: NewRequest, *, max_in_flight: int, promotion: Promotion | None = None
+    ) -> Submitted:
+        """Stores a request with event 1; with `promotion` also event 2 and a lease (PROTOCOL 10.7).
+
+        A stored id is never counted against `max_in_flight` (PROTOCOL 10.45). The same
+        `new.submission` again answers as the first time did.
+        """
+
+    async def claim(
+        self, worker: str, actions: Sequence[str], *, limit: int, lease_ms: int
+    ) -> list[Claimed]:
+        """Leases due requests by priority, then age; appends `status processing` to each log."""
+
+    async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> list[Renewed]:
+        """Extends leases, overwrites progress, tells of cancels and fences, in the order given."""
+
+    async def append(
+        self, lease: Lease, draft: EventDraft | None, *, operation: int, checkpoint: str | None = None
+    ) -> int:
+        """Appends one event and/or keeps a checkpoint; returns the log's `last_seq`.
+
+        `operation` grows by one with each append of an attempt; a repeated one has no second
+        effect (PROTOCOL 10.18). Raises `Fenced` or `LogFull`.
+        """
+
+    async def complete(
+        self,
+        lease: Lease,
+        result: str,
+        *,
+        progress: StoredProgress | None = None,
+        files: Sequence[StoredFile] = (),
+    ) -> Record:
+        """Ends the request with its result; the same attempt may repeat it. Raises `Fenced`."""
+
+    async def fail(
+        self,
+        lease: Lease,
+        error: str,
+        *,
+        retryable: bool,
+        counted: bool = True,
+        retry_after_ms: int | None = None,
+        progress: StoredProgress | None = None,
+    ) -> Record:
+        """Ends the attempt: retrying, failed or cancelled as the lifecycle decides. Raises `Fenced`.
+
+        `error` is the JSON text of an ErrorInfo. `counted=False` hands the request back (drain),
+        due at once. A cancel that was requested ends it with CANCELLED (PROTOCOL 10.14).
+        """
+
+    async def request_cancel(self, key: RequestKey, reason: str | None) -> Record | None:
+        """Marks a cancel and ends what is not running; the state after it, None if unknown."""
+
+    async def get(self, key: RequestKey) -> Record | Tombstone | None:
+        """A request as it stands, or what is left of it."""
+
+    async def list(self, where: ListFilter, *, limit: int, cursor: str | None = None) -> Page:
+        """A page by (created_at, id) descending (PROTOCOL 10.47). Raises `BadCursor`."""
+
+    async def read(
+        self, key: RequestKey, after_seq: int, *, max_bytes: int = 262_144
+    ) -> LogSlice | None:
+        """The log after a number, at least one event if there is any, about `max_bytes` at most."""
+
+    async def sweep(self, *, limit: int = 1_000) -> Swept:
+        """Lost leases, deadlines, cancel graces, retention: whatever is due now."""
+
+    async def requeue(self, key: RequestKey, new_id: str) -> Record | None:
+        """Repeats a failed or cancelled request under a new id (PROTOCOL 10.20)."""
+
+    async def delete(self, key: RequestKey) -> tuple[StoredFile, ...] | None:
+        """Removes a finished request and its log; its id stays known. None if there is none."""
