@@ -1,0 +1,3 @@
+module github.com/longcall/longcall/sdk-go
+
+go 1.24

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"unicode/utf8"
+)
+
+// Message is any message of the protocol, of either side.
+type Message interface {
+	// MessageType returns the type as it stands on the wire.
+	MessageType() string
+	// tagged returns the message with its type as the first member, ready to marshal.
+	tagged() any
+}
+
+// UnknownMessage stands for a message whose type this version does not know (PROTOCOL 2).
+type UnknownMessage struct {
+	// Type is the type as it stands on the wire.
+	Type string
+}
+
+// MessageType returns the type as it stands on the wire.
+func (m *UnknownMessage) MessageType() string { return m.Type }
+func (m *UnknownMessage) tagged() any         { return map[string]string{"type": m.Type} }
+func (*UnknownMessage) clientMessage()        {}
+func (*UnknownMessage) serverMessage()        {}
+
+// Encode returns the text of a message. Characters such as < and & are written as they are.
+func Encode(m Message) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(m.tagged()); err != nil {
+		return nil, fmt.Errorf("longcall: encode %s: %w", m.MessageType(), err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// messageType finds the type of the object that the scanner stands before, and stays there.
+func messageType(s *scanner) (string, error) {
+	start := *s
+	var name string
+	found := false
+	if s.peek() != '{' {
+		return "", bad("must be an object")
+	}
+	err := s.object(func(key string) (err error) {
+		if key != "type" {
+			return s.skip()
+		}
+		found = true
+		name, err = s.text()
+		return err
+	})
+	if err == nil {
+		err = s.end()
+	}
+	if err == nil && !found {
+		err = at("type", bad("is required"))
+	}
+	*s = start
+	return name, err
+}
+
+// limited reads a string of min to max characters (max < 0: any number) that fits the pattern, if any.
+func (s *scanner) limited(minimum, maximum int, pattern *regexp.Regexp) (string, error) {
+	text, err := s.text()
+	if err != nil {
+		return "", err
+	}
+	return text, checkText(text, minimum, maximum, pattern)
+}
+
+func checkText(text string, minimum, maximum int, pattern *regexp.Regexp) error {
+	if n := utf8.RuneCountInString(text); n < minimum {
+		return bad("is too short")
+	} else if maximum >= 0 && n > maximum {
+		return bad("is too long")
+	}
+	if pattern != nil && !pattern.MatchString(text) {
+		return bad("does not match " + pattern.String())
+	}
+	return nil
+}
+
+// textMap reads an object of strings.
+func (s *scanner) textMap(maxKeys, maxKey, maxValue int) (map[string]string, error) {
+	out := map[string]string{}
+	err := s.object(func(key string) (err error) {
+		if err := checkText(key, 0, maxKey, nil); err != nil {
+			return err
+		}
+		out[key], err = s.limited(0, maxValue, nil)
+		return err
+	})
+	if err == nil && len(out) > maxKeys {
+		err = bad("has too many members")
+	}
+	return out, err
+}
+
+// list reads an array of minimum to maximum items (maximum < 0: any number).
+func list[T any](s *scanner, minimum, maximum int, item func(*T) error) ([]T, error) {
+	out := []T{}
+	err := s.array(func() error {
+		var value T
+		if err := item(&value); err != nil {
+			return err
+		}
+		out = append(out, value)
+		return nil
+	})
+	if err == nil && (len(out) < minimum || maximum >= 0 && len(out) > maximum) {
+		err = bad("has too few or too many items")
+	}
+	return out, err
+}
+
+// optional makes a value that may be absent.
+func optional[T any](value T, err error) (*T, error) { return &value, err }
+
+// required checks that each of the names was seen; bit i of seen stands for names[i].
+func required(err error, seen uint32, names ...string) error {
+	for i, name := range names {
+		if err == nil && seen&(1<<i) == 0 {
+			err = at(name, bad("is required"))
+		}
+	}
+	return err
+}
