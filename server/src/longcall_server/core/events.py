@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z", re.ASCII)
 _LONGEST_SEQ = len(str(2**53 - 1))
@@ -116,7 +116,8 @@ def outcome(frame: str) -> str:
 
 def timestamp(ms: int) -> str:
     """Returns the RFC 3339 text of a time in milliseconds since the epoch (PROTOCOL 2)."""
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds") + "Z"
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_timestamp(text: str) -> int:
@@ -128,8 +129,9 @@ def parse_timestamp(text: str) -> int:
     if match is None:
         raise ValueError(f"not a time of the form 2026-11-23T18:31:00.000Z: {text!r}")
     year, month, day, hour, minute, second, millisecond = map(int, match.groups())
-    moment = datetime(year, month, day, hour, minute, 59 if second == 60 else second)
-    return (moment - _EPOCH) // _MILLISECOND + (1000 if second == 60 else millisecond)
+    leap = second == 60
+    moment = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=UTC)
+    return (moment - _EPOCH) // _MILLISECOND + (1000 if leap else millisecond)
 
 
 def _draft(kind: EventKind, request_id: str, tail: str) -> EventDraft:

@@ -15,14 +15,13 @@ from enum import Enum, auto
 from typing import Protocol
 
 from longcall_server.core.codes import ErrorCode, RequestStatus
-from longcall_server.core.states import REQUEST_TRANSITIONS, RequestEvent
+from longcall_server.core.states import REQUEST_TERMINAL, REQUEST_TRANSITIONS, RequestEvent
 
 TERMINAL_ROOM = 4_096
 """Bytes of each log that only a terminal event may use (PROTOCOL 10.44)."""
 STATUS_ROOM = 1_024
 """Bytes before those that chunks leave free, for the `status` events of further attempts."""
 
-FINISHED = frozenset({RequestStatus.COMPLETED, RequestStatus.FAILED, RequestStatus.CANCELLED})
 WAITING = frozenset({RequestStatus.QUEUED, RequestStatus.RETRYING})
 
 
@@ -98,7 +97,7 @@ def next_status(status: RequestStatus, event: RequestEvent) -> RequestStatus:
 
 def is_finished(status: RequestStatus) -> bool:
     """Whether the log has its terminal event."""
-    return status in FINISHED
+    return status in REQUEST_TERMINAL
 
 
 def is_claimable(facts: Facts, now: int) -> bool:
@@ -238,7 +237,7 @@ class CancelEffect(Enum):
 
 def on_cancel(facts: Facts) -> CancelEffect:
     """What an accepted cancel does (PROTOCOL 10.14)."""
-    if facts.status in FINISHED or facts.cancel_requested_at is not None:
+    if facts.status in REQUEST_TERMINAL or facts.cancel_requested_at is not None:
         return CancelEffect.NOTHING
     return CancelEffect.END if facts.status in WAITING else CancelEffect.MARK
 
@@ -272,7 +271,7 @@ def next_sweep_at(facts: Facts) -> int | None:
 
 
 def _appointments(facts: Facts) -> list[tuple[int, Overdue]]:
-    if facts.status in FINISHED:
+    if facts.status in REQUEST_TERMINAL:
         return [] if facts.expires_at is None else [(facts.expires_at, Overdue.REMOVE)]
     found: list[tuple[int, Overdue]] = []
     if facts.status is RequestStatus.PROCESSING:

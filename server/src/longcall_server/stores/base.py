@@ -10,13 +10,16 @@ milliseconds since the epoch; JSON values pass as text, exactly as they will be 
     ├── Fenced              the write's attempt is not the current one (PROTOCOL 10.16)
     ├── LogFull             the log would exceed `max_log_bytes` (PROTOCOL 10.44)
     ├── BadCursor           a cursor of another owner or filter, or no cursor at all
+    ├── IdTaken             the new id of a requeue stands for another request
     ├── OutcomeUnknown      the engine cannot tell whether the transaction was committed
     └── StoreUnavailable    nothing was written and nothing can be read truthfully right now
+        └── IncompatibleStore   the stored data is of another program or of a newer version
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -24,6 +27,16 @@ from typing import Protocol
 from longcall_server.core.codes import RequestStatus
 from longcall_server.core.events import EventDraft
 from longcall_server.core.lifecycle import RetryPolicy
+
+Clock = Callable[[], int]
+"""Tells the milliseconds since the epoch."""
+Random = Callable[[], float]
+"""Draws a number in [0, 1)."""
+
+
+def system_clock() -> int:
+    """The clock of the machine."""
+    return time.time_ns() // 1_000_000
 
 
 class StoreError(Exception):
@@ -42,12 +55,20 @@ class BadCursor(StoreError):
     """The cursor does not belong to this owner and filter."""
 
 
+class IdTaken(StoreError):
+    """The id stands, or stood, for another request."""
+
+
 class OutcomeUnknown(StoreError):
     """Whether the transaction was committed is not known: repeat the same call."""
 
 
 class StoreUnavailable(StoreError):
     """The store cannot be read or written right now; nothing was written."""
+
+
+class IncompatibleStore(StoreUnavailable):
+    """What is stored is not ours, or is of a newer version: this program must not touch it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +118,7 @@ class NewRequest:
     digest: str
     """SHA-256 of the RFC 8785 canonical `[action, payload]`: the same request (PROTOCOL 10.23)."""
     submission: str
-    """Unique for each received message (or quick execution): tells a repeated write from a duplicate."""
+    """Unique for each received message (or quick execution): tells a repeat from a duplicate."""
     policy: RetryPolicy
     metadata: dict[str, str] = field(default_factory=dict)
     priority: int = 5
@@ -137,7 +158,11 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored request, without its log."""
+    """A stored request, without its log.
+
+    Large parts come where they are needed: `payload` and `checkpoint` are filled in by `claim` and
+    `get` alone (elsewhere `""` and None), and `list` leaves `result` and `error` out.
+    """
 
     record_id: int
     key: RequestKey
@@ -178,6 +203,10 @@ class Record:
     finished_at: int | None = None
     expires_at: int | None = None
     """Until when a finished request and its log are kept."""
+    last_operation: int = 0
+    """The newest append of the current attempt (PROTOCOL 10.18)."""
+    ended_attempt: int = 0
+    """The newest attempt that its own worker has ended: tells a repeated end from a fenced one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +220,8 @@ class Tombstone:
 
 
 class SubmitOutcome(StrEnum):
+    """What `submit` found."""
+
     CREATED = "created"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
@@ -200,7 +231,10 @@ class SubmitOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer of `submit`; `record` is there for created, duplicate and conflict."""
+    """The answer of `submit`; `record` is there for created, duplicate and conflict.
+
+    `created` is answered again to the same submission: then the record is as it stands now.
+    """
 
     outcome: SubmitOutcome
     record: Record | None = None
@@ -261,6 +295,8 @@ class ListFilter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
+    """A part of a listing; `next_cursor` continues it, None at the end."""
+
     records: tuple[Record, ...]
     next_cursor: str | None = None
 
@@ -282,7 +318,15 @@ class StoreLimits:
     """Bounds that the engine keeps inside its transactions."""
 
     max_log_bytes: int = 67_108_864
+    """The most bytes of one log, at least 16,384: some room is kept for its end."""
     id_retention_ms: int = 604_800_000
+    """How long an id stays known after its log was removed."""
+
+    def __post_init__(self) -> None:
+        if self.max_log_bytes < 16_384:
+            raise ValueError(f"max_log_bytes must be at least 16384, not {self.max_log_bytes}")
+        if self.id_retention_ms < 0:
+            raise ValueError("id_retention_ms must not be negative")
 
 
 class Store(Protocol):
@@ -311,19 +355,29 @@ class Store(Protocol):
 
     async def claim(
         self, worker: str, actions: Sequence[str], *, limit: int, lease_ms: int
-    ) -> list[Claimed]:
-        """Leases due requests by priority, then age; appends `status processing` to each log."""
+    ) -> Sequence[Claimed]:
+        """Leases due requests by priority, then age; appends `status processing` to each log.
 
-    async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> list[Renewed]:
+        A claim whose outcome is unknown is not repeated but made anew: what the first one leased,
+        if anything, comes back when its lease ends.
+        """
+
+    async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> Sequence[Renewed]:
         """Extends leases, overwrites progress, tells of cancels and fences, in the order given."""
 
     async def append(
-        self, lease: Lease, draft: EventDraft | None, *, operation: int, checkpoint: str | None = None
+        self,
+        lease: Lease,
+        draft: EventDraft | None,
+        *,
+        operation: int,
+        checkpoint: str | None = None,
     ) -> int:
         """Appends one event and/or keeps a checkpoint; returns the log's `last_seq`.
 
-        `operation` grows by one with each append of an attempt; a repeated one has no second
-        effect (PROTOCOL 10.18). Raises `Fenced` or `LogFull`.
+        An attempt's appends follow each other, and `operation` counts them: 1, 2, 3, … The newest
+        one may be repeated without a second effect (PROTOCOL 10.18); any other number raises
+        `ValueError`. Raises `Fenced` or `LogFull`; a terminal `draft` is a `ValueError`.
         """
 
     async def complete(
@@ -334,7 +388,10 @@ class Store(Protocol):
         progress: StoredProgress | None = None,
         files: Sequence[StoredFile] = (),
     ) -> Record:
-        """Ends the request with its result; the same attempt may repeat it. Raises `Fenced`."""
+        """Ends the request with its result; the same attempt may repeat it.
+
+        Raises `Fenced`, or `LogFull` if the log has no room for the result: then `fail` it.
+        """
 
     async def fail(
         self,
@@ -346,10 +403,12 @@ class Store(Protocol):
         retry_after_ms: int | None = None,
         progress: StoredProgress | None = None,
     ) -> Record:
-        """Ends the attempt: retrying, failed or cancelled as the lifecycle decides. Raises `Fenced`.
+        """Ends the attempt: retrying, failed or cancelled as the lifecycle decides.
 
+        Raises `Fenced`; the same attempt may repeat it.
         `error` is the JSON text of an ErrorInfo. `counted=False` hands the request back (drain),
-        due at once. A cancel that was requested ends it with CANCELLED (PROTOCOL 10.14).
+        due at once. A cancel that was requested ends it with CANCELLED (PROTOCOL 10.14), and an
+        error for which the log has no room with RESOURCE_EXHAUSTED (PROTOCOL 10.44).
         """
 
     async def request_cancel(self, key: RequestKey, reason: str | None) -> Record | None:
@@ -367,10 +426,17 @@ class Store(Protocol):
         """The log after a number, at least one event if there is any, about `max_bytes` at most."""
 
     async def sweep(self, *, limit: int = 1_000) -> Swept:
-        """Lost leases, deadlines, cancel graces, retention: whatever is due now."""
+        """Lost leases, deadlines, cancel graces, retention: whatever is due, `limit` at most."""
 
     async def requeue(self, key: RequestKey, new_id: str) -> Record | None:
-        """Repeats a failed or cancelled request under a new id (PROTOCOL 10.20)."""
+        """Repeats a failed or cancelled request under a new id (PROTOCOL 10.20).
+
+        The same call again returns the same new request. None if there is nothing of that kind to
+        repeat; raises `IdTaken` if `new_id` stands for something else.
+        """
 
     async def delete(self, key: RequestKey) -> tuple[StoredFile, ...] | None:
-        """Removes a finished request and its log; its id stays known. None if there is none."""
+        """Removes a finished request and its log; its id stays known.
+
+        Returns its files, which the caller removes; None if there is no finished request.
+        """

@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store in memory: for tests and simulations, and the model for the other engines.
+
+No verb awaits anything, so on one event loop each is a transaction. Nothing survives the process.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random as _random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from longcall_server.core import lifecycle
+from longcall_server.core.events import EventDraft
+from longcall_server.core.lifecycle import Overdue
+from longcall_server.stores import changes
+from longcall_server.stores.base import (
+    Claimed,
+    Clock,
+    IdTaken,
+    Lease,
+    ListFilter,
+    LogSlice,
+    NewRequest,
+    Owner,
+    Page,
+    Promotion,
+    Random,
+    Record,
+    Renewal,
+    Renewed,
+    RequestKey,
+    StoredEvent,
+    StoredFile,
+    StoredProgress,
+    StoreLimits,
+    SubmitOutcome,
+    Submitted,
+    Swept,
+    Tombstone,
+    system_clock,
+)
+from longcall_server.stores.changes import Change, Changes, Failure
+from longcall_server.stores.cursors import decode_cursor, encode_cursor
+
+
+@dataclass(slots=True)
+class _Row:
+    record: Record
+    payload: str
+    checkpoint: str | None = None
+    events: list[StoredEvent] = field(default_factory=list)
+
+    def whole(self) -> Record:
+        return replace(self.record, payload=self.payload, checkpoint=self.checkpoint)
+
+
+class MemoryStore:
+    """A `Store` in plain dictionaries. `clock` and `random` are for tests."""
+
+    name = "memory"
+
+    def __init__(
+        self,
+        *,
+        limits: StoreLimits | None = None,
+        clock: Clock = system_clock,
+        random: Random = _random.random,
+    ) -> None:
+        self._changes = Changes(limits or StoreLimits(), random)
+        self._clock = clock
+        self._last_record_id = 0
+        self._owned: defaultdict[Owner, dict[str, _Row]] = defaultdict(dict)
+        self._rows: dict[int, _Row] = {}
+        self._tombstones: dict[RequestKey, Tombstone] = {}
+        self._in_flight: defaultdict[Owner, int] = defaultdict(int)
+        # Heaps may hold entries that no longer hold true: whoever pops one checks the record.
+        self._waiting: list[tuple[int, int]] = []
+        self._ready: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        self._appointments: list[tuple[int, int]] = []
+        self._forgetting: list[tuple[int, Owner, str]] = []
+
+    async def open(self) -> None:
+        """Nothing to do: nothing survived."""
+
+    async def close(self) -> None:
+        """Nothing to do: what is stored stays until the object goes."""
+
+    def now(self) -> int:
+        """The store's clock: milliseconds since the epoch."""
+        return self._clock()
+
+    # --- Requests enter ---------------------------------------------------------------------------
+
+    async def submit(
+        self, new: NewRequest, *, max_in_flight: int, promotion: Promotion | None = None
+    ) -> Submitted:
+        """See `Store.submit`."""
+        row = self._find(new.key)
+        if row is not None:
+            return changes.submitted_before(row.record, new, promotion)
+        if new.key in self._tombstones:
+            return Submitted(SubmitOutcome.EXPIRED)
+        if self._in_flight[new.key.owner] >= max_in_flight:
+            return Submitted(SubmitOutcome.OVER_LIMIT)
+        change = changes.created(new, promotion, self._next_record_id(), self.now())
+        self._insert(change, new.payload)
+        lease = None if promotion is None else changes.lease_of(change.record)
+        return Submitted(SubmitOutcome.CREATED, change.record, lease)
+
+    async def requeue(self, key: RequestKey, new_id: str) -> Record | None:
+        """See `Store.requeue`."""
+        row = self._find(key)
+        if row is None or not changes.can_requeue(row.record):
+            return None
+        new_key = RequestKey(key.owner, new_id)
+        taken = self._find(new_key)
+        if taken is not None and taken.record.requeued_from == key.id:
+            return taken.record
+        if taken is not None or new_key in self._tombstones:
+            raise IdTaken(f"the id {new_id} stands for another request")
+        record_id = self._next_record_id()
+        new, change = changes.requeued(row.record, row.payload, new_id, record_id, self.now())
+        self._insert(change, new.payload)
+        return change.record
+
+    # --- Attempts ---------------------------------------------------------------------------------
+
+    async def claim(
+        self, worker: str, actions: Sequence[str], *, limit: int, lease_ms: int
+    ) -> Sequence[Claimed]:
+        """See `Store.claim`."""
+        now = self.now()
+        self._ripen(now)
+        claimed: list[Claimed] = []
+        while len(claimed) < limit:
+            row = self._pop_ready(actions, now)
+            if row is None:
+                break
+            change = self._changes.claimed(row.record, now, worker=worker, lease_ms=lease_ms)
+            self._write(row, change)
+            if not lifecycle.is_finished(change.record.status):
+                claimed.append(Claimed(row.whole(), changes.lease_of(change.record)))
+        return claimed
+
+    async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> Sequence[Renewed]:
+        """See `Store.renew`."""
+        answers = []
+        for renewal in renewals:
+            row, record = self._look(renewal.lease)
+            change, answer = changes.renewed(record, renewal, lease_ms, self.now())
+            if row is not None and change is not None:
+                self._write(row, change)
+            answers.append(answer)
+        return answers
+
+    async def append(
+        self,
+        lease: Lease,
+        draft: EventDraft | None,
+        *,
+        operation: int,
+        checkpoint: str | None = None,
+    ) -> int:
+        """See `Store.append`."""
+        row, record = self._look(lease)
+        change = self._changes.appended(
+            record,
+            lease,
+            self.now(),
+            draft=draft,
+            operation=operation,
+            with_checkpoint=checkpoint is not None,
+        )
+        assert row is not None  # `appended` has raised Fenced otherwise
+        if change is not None:
+            self._write(row, change)
+            if checkpoint is not None:
+                row.checkpoint = checkpoint
+        return row.record.last_seq
+
+    async def complete(
+        self,
+        lease: Lease,
+        result: str,
+        *,
+        progress: StoredProgress | None = None,
+        files: Sequence[StoredFile] = (),
+    ) -> Record:
+        """See `Store.complete`."""
+        row, record = self._look(lease)
+        change = self._changes.completed(
+            record, lease, self.now(), result=result, progress=progress, files=files
+        )
+        assert row is not None  # `completed` has raised Fenced otherwise
+        if change is not None:
+            self._write(row, change)
+        return row.record
+
+    async def fail(
+        self,
+        lease: Lease,
+        error: str,
+        *,
+        retryable: bool,
+        counted: bool = True,
+        retry_after_ms: int | None = None,
+        progress: StoredProgress | None = None,
+    ) -> Record:
+        """See `Store.fail`."""
+        row, record = self._look(lease)
+        failure = Failure(error, retryable, counted, retry_after_ms, progress)
+        change = self._changes.failed(record, lease, self.now(), failure)
+        assert row is not None  # `failed` has raised Fenced otherwise
+        if change is not None:
+            self._write(row, change)
+        return row.record
+
+    # --- Cancel, sweep, removal -------------------------------------------------------------------
+
+    async def request_cancel(self, key: RequestKey, reason: str | None) -> Record | None:
+        """See `Store.request_cancel`."""
+        row = self._find(key)
+        if row is None:
+            return None
+        change = changes.requested_cancel(row.record, reason, self.now())
+        if change is not None:
+            self._write(row, change)
+        return row.record
+
+    async def sweep(self, *, limit: int = 1_000) -> Swept:
+        """See `Store.sweep`."""
+        now = self.now()
+        changed: list[RequestKey] = []
+        removed: list[RequestKey] = []
+        files: list[str] = []
+        while len(changed) + len(removed) < limit and self._appointments:
+            at, record_id = self._appointments[0]
+            if at > now:
+                break
+            heapq.heappop(self._appointments)
+            row = self._rows.get(record_id)
+            what = None if row is None else lifecycle.overdue(row.record, now)
+            if row is None or what is None:
+                continue
+            if what is Overdue.REMOVE:
+                files += [file.location for file in self._remove(row)]
+                removed.append(row.record.key)
+            else:
+                self._write(row, self._changes.swept(row.record, what, now))
+                changed.append(row.record.key)
+        while self._forgetting and self._forgetting[0][0] <= now:
+            _, owner, id = heapq.heappop(self._forgetting)
+            self._tombstones.pop(RequestKey(owner, id), None)
+        self._ripen(now)
+        return Swept(
+            changed=tuple(changed),
+            removed=tuple(removed),
+            files=tuple(files),
+            work_available=any(self._ready.values()),
+            next_due_at=self._next_due_at(),
+        )
+
+    async def delete(self, key: RequestKey) -> tuple[StoredFile, ...] | None:
+        """See `Store.delete`."""
+        row = self._find(key)
+        if row is None or not lifecycle.is_finished(row.record.status):
+            return None
+        return self._remove(row)
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    async def get(self, key: RequestKey) -> Record | Tombstone | None:
+        """See `Store.get`."""
+        row = self._find(key)
+        return self._tombstones.get(key) if row is None else row.whole()
+
+    async def list(self, where: ListFilter, *, limit: int, cursor: str | None = None) -> Page:
+        """See `Store.list`."""
+        before = None if cursor is None else decode_cursor(where, cursor)
+        found = [
+            replace(row.record, result=None, error=None)
+            for id, row in self._owned.get(where.owner, {}).items()
+            if (not where.statuses or row.record.status in where.statuses)
+            and (where.action is None or row.record.action == where.action)
+            and (before is None or (row.record.created_at, id) < before)
+        ]
+        found.sort(key=lambda record: (record.created_at, record.key.id), reverse=True)
+        page = found[:limit]
+        if len(found) == len(page):
+            return Page(tuple(page))
+        last = page[-1]
+        return Page(tuple(page), encode_cursor(where, last.created_at, last.key.id))
+
+    async def read(
+        self, key: RequestKey, after_seq: int, *, max_bytes: int = 262_144
+    ) -> LogSlice | None:
+        """See `Store.read`."""
+        row = self._find(key)
+        if row is None:
+            return None
+        found: list[StoredEvent] = []
+        size = 0
+        for event in row.events[after_seq:]:
+            size += len(event.frame)
+            if found and size > max_bytes:
+                break
+            found.append(event)
+        return LogSlice(row.record, tuple(found))
+
+    # --- Rows and heaps ---------------------------------------------------------------------------
+
+    def _find(self, key: RequestKey) -> _Row | None:
+        owned = self._owned.get(key.owner)
+        return None if owned is None else owned.get(key.id)
+
+    def _look(self, lease: Lease) -> tuple[_Row | None, Record | None]:
+        row = self._rows.get(lease.record_id)
+        return row, None if row is None else row.record
+
+    def _next_record_id(self) -> int:
+        self._last_record_id += 1
+        return self._last_record_id
+
+    def _insert(self, change: Change, payload: str) -> None:
+        record = change.record
+        row = _Row(record, payload, events=list(change.events))
+        self._rows[record.record_id] = row
+        self._owned[record.key.owner][record.key.id] = row
+        self._in_flight[record.key.owner] += 1
+        self._schedule(record)
+
+    def _write(self, row: _Row, change: Change) -> None:
+        was_finished = lifecycle.is_finished(row.record.status)
+        row.record = change.record
+        row.events.extend(change.events)
+        if not was_finished and lifecycle.is_finished(row.record.status):
+            self._in_flight[row.record.key.owner] -= 1
+        self._schedule(row.record)
+
+    def _remove(self, row: _Row) -> tuple[StoredFile, ...]:
+        record = row.record
+        stone = self._changes.tombstone(record, self.now())
+        self._tombstones[record.key] = stone
+        heapq.heappush(self._forgetting, (stone.expires_at, record.key.owner, record.key.id))
+        del self._rows[record.record_id]
+        del self._owned[record.key.owner][record.key.id]
+        return record.files
+
+    def _schedule(self, record: Record) -> None:
+        at = lifecycle.next_sweep_at(record)
+        if at is not None:
+            heapq.heappush(self._appointments, (at, record.record_id))
+        if record.status in lifecycle.WAITING:
+            heapq.heappush(self._waiting, (record.due_at, record.record_id))
+
+    def _ripen(self, now: int) -> None:
+        """Moves what became due to where claims look, in the order of claims."""
+        while self._waiting and self._waiting[0][0] <= now:
+            _, record_id = heapq.heappop(self._waiting)
+            row = self._rows.get(record_id)
+            if row is not None and lifecycle.is_claimable(row.record, now):
+                place = (-row.record.priority, row.record.created_at, record_id)
+                heapq.heappush(self._ready[row.record.action], place)
+
+    def _pop_ready(self, actions: Sequence[str], now: int) -> _Row | None:
+        for action in actions:
+            heap = self._ready.get(action)
+            while heap and not self._is_claimable(heap[0][2], now):
+                heapq.heappop(heap)
+        heaps = [self._ready[action] for action in actions if self._ready.get(action)]
+        if not heaps:
+            return None
+        return self._rows[heapq.heappop(min(heaps))[2]]
+
+    def _is_claimable(self, record_id: int, now: int) -> bool:
+        row = self._rows.get(record_id)
+        return row is not None and lifecycle.is_claimable(row.record, now)
+
+    def _next_due_at(self) -> int | None:
+        while self._appointments:
+            at, record_id = self._appointments[0]
+            row = self._rows.get(record_id)
+            if row is not None and lifecycle.next_sweep_at(row.record) == at:
+                break
+            heapq.heappop(self._appointments)
+        heads = [heap[0][0] for heap in (self._appointments, self._waiting) if heap]
+        if self._forgetting:
+            heads.append(self._forgetting[0][0])
+        return min(heads, default=None)
