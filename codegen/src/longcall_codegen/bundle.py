@@ -11,14 +11,12 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .errors import SchemaError
+
 Json = Any
 
 BUNDLE_ID = "https://longcall.dev/schema/v1/bundle.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-
-class SchemaError(Exception):
-    """A file of the schema is not what the generators need; the text names file and place."""
 
 
 def load_json(path: Path) -> Json:
@@ -30,15 +28,16 @@ def load_json(path: Path) -> Json:
 
 
 def build_bundle(schema_dir: Path) -> dict[str, Json]:
-    """Returns the bundled document: `{"$schema", "$id", "title", "version", "$defs": {title: schema}}`.
+    """Returns the bundled document: `{"$schema", "$id", "title", "version", "$defs"}`.
 
-    References between files become `#/$defs/<title>`. Definitions come first, then messages, then
-    the two unions, each group ordered by file name, so that the output never depends on the disk.
+    `$defs` is `{title: schema}`. References between files become `#/$defs/<title>`. Definitions
+    come first, then messages, then the two unions, each group ordered by file name, so that the
+    output never depends on the disk.
     """
     documents: dict[PurePosixPath, dict[str, Json]] = {}
     for pattern in ("definitions/*.json", "messages/*.json", "*-message.json"):
-        for path in sorted(schema_dir.glob(pattern)):
-            documents[PurePosixPath(path.relative_to(schema_dir).as_posix())] = load_json(path)
+        for file in sorted(schema_dir.glob(pattern)):
+            documents[PurePosixPath(file.relative_to(schema_dir).as_posix())] = load_json(file)
     titles = _titles(documents)
     definitions: dict[str, Json] = {}
     for path, document in documents.items():

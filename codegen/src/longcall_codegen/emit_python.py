@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Python: `messages.py` (pydantic models), `codes.py` and `states.py`, the same in both packages."""
+"""Python: `messages.py`, `codes.py` and `states.py`, the same in the server and in the SDK."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from .model import Bundle, Codes, States
 from .python_messages import messages_module
 from .python_tables import codes_module, states_module
 
-NAME = "python"
+NAME: Final = "python"
 
-PACKAGES = (
+GENERATED: Final = ("server/src/longcall_server/core/*.py", "sdk-python/src/longcall/*.py")
+
+PACKAGES: Final = (
     PurePosixPath("server/src/longcall_server/core"),
     PurePosixPath("sdk-python/src/longcall"),
 )

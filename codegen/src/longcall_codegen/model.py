@@ -91,7 +91,7 @@ class MapType:
 
 @dataclass(frozen=True)
 class Field:
-    """A property of an object. An absent one that is not required means `default` (None: nothing)."""
+    """A property of an object; absent means `default`, where that is not None."""
 
     name: str
     type: Type
@@ -251,7 +251,7 @@ class Codes:
 
 CLIENT_ACTIONS: Mapping[str, str] = {
     "reconnect": "Connect again after the backoff.",
-    "reconnect_with_fresh_token": "Ask for a fresh token, then connect again; once. PROTOCOL 10.42.",
+    "reconnect_with_fresh_token": "Connect again, once, with a fresh token. PROTOCOL 10.42.",
     "stop": "Do not connect again: end what is open with an error.",
 }
 """What a close code may tell a client to do."""

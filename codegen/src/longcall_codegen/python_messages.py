@@ -9,18 +9,23 @@ from typing import Final
 
 from datamodel_code_generator import generate
 from datamodel_code_generator.config import GenerateConfig
-from datamodel_code_generator.enums import DataModelType, InputFileType, TargetPydanticVersion
+from datamodel_code_generator.enums import (
+    CustomFileHeaderMode,
+    DataModelType,
+    InputFileType,
+    StrictTypes,
+    TargetPydanticVersion,
+)
 from datamodel_code_generator.format import Formatter, PythonVersion
 from datamodel_code_generator.parser import LiteralType
-from datamodel_code_generator.types import StrictTypes
 
+from .errors import ToolFailed
 from .model import Bundle, Json
 from .python_text import HEADER, LINE_LENGTH, formatted
 
 _HEADER: Final = (
     HEADER
     + '''\
-# ruff: noqa: E501  (patterns cannot be broken)
 """The messages of the longcall protocol.
 
 An absent field is `MISSING` and never `None`, which is the value null: ask `is MISSING`. Unknown
@@ -41,7 +46,7 @@ class BaseModel(_BaseModel):
     )
 """: '''\
 class BaseModel(_BaseModel):
-    """What all models share: immutable, open to unknown fields, named on the wire as the schema says."""
+    """What all models share: immutable, open to unknown fields, exact when dumped."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -81,7 +86,7 @@ def messages_module(bundle: Bundle) -> str:
         target_python_version=PythonVersion.PY_311,
         target_pydantic_version=TargetPydanticVersion.V2_14,
         custom_file_header=_HEADER,
-        custom_file_header_mode="replace",
+        custom_file_header_mode=CustomFileHeaderMode.Replace,
         disable_timestamp=True,
         enum_field_as_literal=LiteralType.All,
         extra_fields="ignore",
@@ -104,7 +109,7 @@ def messages_module(bundle: Bundle) -> str:
     assert isinstance(text, str)  # one input gives one module
     for old, new in _REPLACEMENTS.items():
         if text.count(old) != 1:
-            raise RuntimeError(f"datamodel-code-generator no longer writes this once:\n{old}")
+            raise ToolFailed(f"datamodel-code-generator no longer writes this once:\n{old}")
         text = text.replace(old, new)
     return formatted(text)
 

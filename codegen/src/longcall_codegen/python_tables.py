@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from .load import is_status_machine
 from .model import CLIENT_ACTIONS, Codes, StateMachine, States
+from .parse_tables import is_status_machine
 from .python_text import HEADER, docstring, formatted
 
 _CODES_HEAD: Final = (
     HEADER
     + '''\
-# ruff: noqa: E501  (meanings stand on one line)
 """The codes of the longcall protocol, with what they mean. PROTOCOL 7.
 
 On the wire codes are open: `ErrorCode.of` and `RequestStatus.of` give None for one that a later

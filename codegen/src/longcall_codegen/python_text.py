@@ -6,7 +6,9 @@ from __future__ import annotations
 import subprocess
 import textwrap
 
-from ruff.__main__ import find_ruff_bin
+from ruff import find_ruff_bin  # type: ignore[import-untyped]
+
+from .errors import ToolFailed
 
 LINE_LENGTH = 100
 
@@ -17,7 +19,7 @@ HEADER = """\
 
 
 def docstring(text: str, indent: str = "") -> str:
-    """Returns `text` as a docstring, wrapped; the quotes stand alone when it takes several lines."""
+    """Returns `text` as a docstring, wrapped where it is longer than a line."""
     width = LINE_LENGTH - len(indent)
     if len(text) <= width - 6:
         return f'{indent}"""{text}"""'
@@ -34,7 +36,9 @@ def formatted(text: str) -> str:
 
 def _ruff(text: str, arguments: list[str]) -> str:
     command = [find_ruff_bin(), *arguments, "--no-cache", "--stdin-filename=generated.py", "-"]
-    result = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8")
+    result = subprocess.run(
+        command, check=False, input=text, capture_output=True, text=True, encoding="utf-8"
+    )
     if result.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: {result.stderr or result.stdout}")
+        raise ToolFailed(f"{' '.join(command)}: {result.stderr or result.stdout}")
     return result.stdout
