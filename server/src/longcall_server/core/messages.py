@@ -497,7 +497,7 @@ class RequestMessage(BaseModel):
     priority: Annotated[StrictInt | MISSING, Field(ge=0, le=9)] = MISSING
     """0 to 9, higher first, default 5; orders claims of due requests only."""
     callback_url: Annotated[
-        StrictStr | MISSING, Field(max_length=2048, min_length=1, pattern="^https?://[^ ]+$")
+        StrictStr | MISSING, Field(max_length=2048, min_length=1, pattern="^https?://[!-~]+$")
     ] = MISSING
     """Where a signed webhook goes at the end; allow-listed hosts only. PROTOCOL 10.50."""
     resend: StrictBool | MISSING = MISSING
