@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report: params -> source (survey) -> plan -> aggregate -> render; `handler` joins them."""
