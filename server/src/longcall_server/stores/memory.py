@@ -259,7 +259,7 @@ class MemoryStore:
             changed=tuple(changed),
             removed=tuple(removed),
             files=tuple(files),
-            work_available=any(self._ready.values()),
+            work_available=self._has_ready(now),
             next_due_at=self._next_due_at(),
         )
 
@@ -366,18 +366,23 @@ class MemoryStore:
                 heapq.heappush(self._ready[row.record.action], place)
 
     def _pop_ready(self, actions: Sequence[str], now: int) -> _Row | None:
-        for action in actions:
-            heap = self._ready.get(action)
-            while heap and not self._is_claimable(heap[0][2], now):
-                heapq.heappop(heap)
-        heaps = [self._ready[action] for action in actions if self._ready.get(action)]
+        heaps = [heap for action in set(actions) if (heap := self._heads(action, now))]
         if not heaps:
             return None
         return self._rows[heapq.heappop(min(heaps))[2]]
 
-    def _is_claimable(self, record_id: int, now: int) -> bool:
-        row = self._rows.get(record_id)
-        return row is not None and lifecycle.is_claimable(row.record, now)
+    def _has_ready(self, now: int) -> bool:
+        return any(self._heads(action, now) for action in tuple(self._ready))
+
+    def _heads(self, action: str, now: int) -> list[tuple[int, int, int]]:
+        """What is due of an action, with a head that can be claimed."""
+        heap = self._ready.get(action, [])
+        while heap:
+            row = self._rows.get(heap[0][2])
+            if row is not None and lifecycle.is_claimable(row.record, now):
+                break
+            heapq.heappop(heap)
+        return heap
 
     def _next_due_at(self) -> int | None:
         while self._appointments:
@@ -386,6 +391,12 @@ class MemoryStore:
             if row is not None and lifecycle.next_sweep_at(row.record) == at:
                 break
             heapq.heappop(self._appointments)
+        while self._waiting:
+            at, record_id = self._waiting[0]
+            row = self._rows.get(record_id)
+            if row and row.record.status in lifecycle.WAITING and row.record.due_at == at:
+                break
+            heapq.heappop(self._waiting)
         heads = [heap[0][0] for heap in (self._appointments, self._waiting) if heap]
         if self._forgetting:
             heads.append(self._forgetting[0][0])

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves the write-ahead log into the database file, off the way of the commits.
+
+A thread with a connection of its own makes PASSIVE checkpoints: they hold up nobody. Under a load
+that never pauses they cannot catch up with the newest frames, and the log would grow for ever; when
+it has grown large the writer does the small rest itself, between two transactions, right after the
+thread did the bulk. The next transaction then starts the log anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+CHANGES = 4_000
+"""Changed rows after which a checkpoint is made at once."""
+IDLE_S = 1.0
+"""How long fewer changes wait for more."""
+LARGE_LOG = 8_192
+"""Frames of 4 KiB from which on the writer helps."""
+
+
+class Checkpointer:
+    """The thread and its schedule."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._changes = 0
+        self._wake = threading.Event()
+        self._stopping = False
+        self._writer_helps = False
+        self._thread = threading.Thread(target=self._main, name="longcall-checkpoint", daemon=True)
+
+    def start(self) -> None:
+        """Begins to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread and waits for it; the last connection to close empties the log."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def after_commit(self, connection: sqlite3.Connection, changes: int) -> None:
+        """Called by the writer, on its thread, between two transactions."""
+        if self._writer_helps:
+            self._writer_helps = False
+            _checkpoint(connection)
+        # The first change sets the clock running, many end the wait.
+        before, self._changes = self._changes, self._changes + changes
+        if before == 0 or before < CHANGES <= self._changes:
+            self._wake.set()
+
+    def _main(self) -> None:
+        connection = self._connect()
+        try:
+            while not self._stopping:
+                self._wake.wait()
+                self._wake.clear()
+                if not self._stopping and self._changes < CHANGES:
+                    self._wake.wait(IDLE_S)
+                    self._wake.clear()
+                if not self._stopping:
+                    self._changes = 0
+                    frames, moved = _checkpoint(connection)
+                    self._writer_helps = frames > LARGE_LOG and moved < frames
+        finally:
+            connection.close()
+
+
+def _checkpoint(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Returns the frames in the log, and how many of them the file has now."""
+    try:
+        _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.Error as error:
+        # Nothing is lost: what is committed stays in the log, and the next checkpoint tries again.
+        _log.warning("a checkpoint failed: %s", error)
+        return 0, 0
+    return int(frames), int(moved)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `Store` over one SQLite file."""
+
+from __future__ import annotations
+
+import random as _random
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from longcall_server.core.events import EventDraft
+from longcall_server.stores.base import (
+    Claimed,
+    Clock,
+    Lease,
+    ListFilter,
+    LogSlice,
+    NewRequest,
+    Page,
+    Promotion,
+    Random,
+    Record,
+    Renewal,
+    Renewed,
+    RequestKey,
+    StoredFile,
+    StoredProgress,
+    StoreLimits,
+    StoreUnavailable,
+    Submitted,
+    Swept,
+    Tombstone,
+    system_clock,
+)
+from longcall_server.stores.changes import Changes, Failure
+from longcall_server.stores.sqlite import reads
+from longcall_server.stores.sqlite.checkpoints import Checkpointer
+from longcall_server.stores.sqlite.lanes import ReadLane, WriteLane
+from longcall_server.stores.sqlite.schema import SYNCHRONOUS, connect, prepare
+from longcall_server.stores.sqlite.sweeps import Sweep, Sweeps
+from longcall_server.stores.sqlite.writes import Writes
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Requests and their logs in one file, durable when a verb returns.
+
+    One thread writes and commits whatever waits in one transaction; one reads single requests, one
+    listings, and one makes checkpoints. Other processes of the same machine may use the file too.
+
+    Args:
+        path: the file; it and its folder are made if they are missing.
+        limits: bounds that are kept inside the transactions.
+        clock, random: for tests.
+        synchronous: SQLite's pragma. With anything less than `FULL` an acknowledged request can be
+            lost when the machine stops (PROTOCOL 5).
+    """
+
+    name = "sqlite"
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        limits: StoreLimits | None = None,
+        clock: Clock = system_clock,
+        random: Random = _random.random,
+        synchronous: str = "FULL",
+    ) -> None:
+        if synchronous not in SYNCHRONOUS:
+            raise ValueError(f"synchronous must be one of {SYNCHRONOUS}, not {synchronous!r}")
+        self._path = Path(path)
+        self._rules = Changes(limits or StoreLimits(), random)
+        self._clock = clock
+        self._checkpointer = Checkpointer(self._connect)
+        self._writer = WriteLane(
+            "longcall-writer",
+            lambda: prepare(self._path, synchronous),
+            self._checkpointer.after_commit,
+        )
+        self._reader = ReadLane("longcall-reader", self._connect)
+        self._lister = ReadLane("longcall-lister", self._connect)
+
+    async def open(self) -> None:
+        """Opens or makes the file and takes the leases of dead processes back.
+
+        Raises `StoreUnavailable`, or its subclass `IncompatibleStore` for a file of a newer version
+        or of another program. A closed store is not opened again: make a new one.
+        """
+        try:
+            # The first connection makes the file, and the writer closes last.
+            await self._writer.start()
+            await self._reader.start()
+            await self._lister.start()
+            self._checkpointer.start()
+            await self._sweep(lambda sweeps: sweeps.take_back())
+        except (sqlite3.Error, OSError) as error:
+            await self.close()
+            raise StoreUnavailable(f"{self._path} cannot be opened: {error}") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Commits what waits and closes the file."""
+        await self._lister.stop()
+        await self._reader.stop()
+        self._checkpointer.stop()
+        await self._writer.stop()
+
+    def now(self) -> int:
+        """The store's clock: milliseconds since the epoch."""
+        return self._clock()
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed since the store was opened: fewer than verbs under load."""
+        return self._writer.commits
+
+    # --- Requests enter ---------------------------------------------------------------------------
+
+    async def submit(
+        self, new: NewRequest, *, max_in_flight: int, promotion: Promotion | None = None
+    ) -> Submitted:
+        """See `Store.submit`."""
+        return await self._write(lambda writes: writes.submit(new, max_in_flight, promotion))
+
+    async def requeue(self, key: RequestKey, new_id: str) -> Record | None:
+        """See `Store.requeue`."""
+        return await self._write(lambda writes: writes.requeue(key, new_id))
+
+    # --- Attempts ---------------------------------------------------------------------------------
+
+    async def claim(
+        self, worker: str, actions: Sequence[str], *, limit: int, lease_ms: int
+    ) -> Sequence[Claimed]:
+        """See `Store.claim`."""
+        return await self._write(lambda writes: writes.claim(worker, actions, limit, lease_ms))
+
+    async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> Sequence[Renewed]:
+        """See `Store.renew`."""
+        return await self._write(lambda writes: writes.renew(renewals, lease_ms))
+
+    async def append(
+        self,
+        lease: Lease,
+        draft: EventDraft | None,
+        *,
+        operation: int,
+        checkpoint: str | None = None,
+    ) -> int:
+        """See `Store.append`."""
+        return await self._write(lambda writes: writes.append(lease, draft, operation, checkpoint))
+
+    async def complete(
+        self,
+        lease: Lease,
+        result: str,
+        *,
+        progress: StoredProgress | None = None,
+        files: Sequence[StoredFile] = (),
+    ) -> Record:
+        """See `Store.complete`."""
+        return await self._write(lambda writes: writes.complete(lease, result, progress, files))
+
+    async def fail(
+        self,
+        lease: Lease,
+        error: str,
+        *,
+        retryable: bool,
+        counted: bool = True,
+        retry_after_ms: int | None = None,
+        progress: StoredProgress | None = None,
+    ) -> Record:
+        """See `Store.fail`."""
+        failure = Failure(error, retryable, counted, retry_after_ms, progress)
+        return await self._write(lambda writes: writes.fail(lease, failure))
+
+    # --- Cancel, sweep, removal -------------------------------------------------------------------
+
+    async def request_cancel(self, key: RequestKey, reason: str | None) -> Record | None:
+        """See `Store.request_cancel`."""
+        return await self._write(lambda writes: writes.request_cancel(key, reason))
+
+    async def sweep(self, *, limit: int = 1_000) -> Swept:
+        """See `Store.sweep`. Works in several small transactions, so that nobody waits long."""
+        whole = Sweep(left=limit)
+        while not whole.is_over:
+            left = whole.left
+            part = await self._sweep(lambda sweeps, left=left: sweeps.step(left))
+            whole.add(part)
+        return whole.swept()
+
+    async def delete(self, key: RequestKey) -> tuple[StoredFile, ...] | None:
+        """See `Store.delete`."""
+        return await self._sweep(lambda sweeps: sweeps.delete(key))
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    async def get(self, key: RequestKey) -> Record | Tombstone | None:
+        """See `Store.get`."""
+        return await self._reader.run(lambda connection: reads.get(connection, key))
+
+    async def list(self, where: ListFilter, *, limit: int, cursor: str | None = None) -> Page:
+        """See `Store.list`."""
+        return await self._lister.run(
+            lambda connection: reads.list_page(connection, where, limit, cursor)
+        )
+
+    async def read(
+        self, key: RequestKey, after_seq: int, *, max_bytes: int = 262_144
+    ) -> LogSlice | None:
+        """See `Store.read`."""
+        return await self._reader.run(
+            lambda connection: reads.read(connection, key, after_seq, max_bytes)
+        )
+
+    # --- Lanes ------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self._path)
+
+    async def _write(self, verb: Callable[[Writes], T]) -> T:
+        return await self._writer.run(
+            lambda connection: verb(Writes(connection, self._rules, self._clock))
+        )
+
+    async def _sweep(self, verb: Callable[[Sweeps], T]) -> T:
+        return await self._writer.run(
+            lambda connection: verb(Sweeps(connection, self._rules, self._clock))
+        )

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads that own a connection and serve the event loop: one that writes, others that read.
+
+A lane takes whatever waits in its queue as one batch, and hands all answers back in one call. For
+the writer a batch is one transaction: group commit. An answer leaves only after COMMIT returned:
+that is the durable acknowledgment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from longcall_server.stores.base import OutcomeUnknown, StoreError, StoreUnavailable
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], T]
+Connect = Callable[[], sqlite3.Connection]
+
+MAX_BATCH = 256
+"""The most operations in one transaction: bounds what waits for one sync of the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job(Generic[T]):
+    operation: Operation[T]
+    future: asyncio.Future[T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Lane:
+    """A thread with a connection of its own."""
+
+    def __init__(self, name: str, connect: Connect) -> None:
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+        self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._is_open = False
+
+    async def start(self) -> None:
+        """Connects; raises what connecting raises."""
+        self._loop = asyncio.get_running_loop()
+        self._started: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread.start()
+        await self._started
+        self._is_open = True
+
+    async def stop(self) -> None:
+        """Finishes what waits, then closes the connection; a lane that never started is stopped."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._queue.put(None)
+        await self._ended
+        self._thread.join()
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Runs the operation on the lane's thread and returns its answer.
+
+        An operation that was handed over is not taken back by cancelling the caller.
+        """
+        if not self._is_open:
+            raise StoreUnavailable("the store is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Job(operation, future))
+        return await future
+
+    def _main(self) -> None:
+        try:
+            self._connection = self._connect()
+        except BaseException as error:
+            self._deliver([_Answer(self._started, error=error)])
+            return
+        self._deliver([_Answer(self._started)])
+        stopping = False
+        while not stopping:
+            batch, stopping = self._next_batch()
+            if batch:
+                self._deliver(self._answers(batch))
+        self._disconnect()
+        self._deliver([_Answer(self._ended)])
+
+    def _answers(self, batch: list[_Job[Any]]) -> list[_Answer]:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+        except (sqlite3.Error, StoreError) as error:
+            return [_Answer(job.future, error=_unavailable(error)) for job in batch]
+        try:
+            return self._serve(self._connection, batch)
+        except BaseException as error:
+            # Not even a ROLLBACK worked: what this connection has done, only a new one can tell.
+            _log.exception("a connection to the database is given up")
+            self._disconnect()
+            unknown = OutcomeUnknown(f"the connection to the database failed: {error}")
+            return [_Answer(job.future, error=unknown) for job in batch]
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _next_batch(self) -> tuple[list[_Job[Any]], bool]:
+        job = self._queue.get()
+        batch: list[_Job[Any]] = []
+        while job is not None:
+            batch.append(job)
+            if len(batch) == MAX_BATCH:
+                return batch, False
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _serve(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> list[_Answer]:
+        raise NotImplementedError
+
+    def _deliver(self, answers: list[_Answer]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(_hand_over, answers)
+        except RuntimeError:
+            _log.warning("the event loop closed before %d answers of the store", len(answers))
+
+
+def _hand_over(answers: list[_Answer]) -> None:
+    for answer in answers:
+        if answer.future.done():
+            continue
+        if answer.error is None:
+            answer.future.set_result(answer.result)
+        else:
+            answer.future.set_exception(answer.error)
+
+
+class ReadLane(Lane):
+    """Answers a batch from one snapshot, taken after the newest of its questions was asked."""
+
+    def _serve(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> list[_Answer]:
+        try:
+            connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            return [_Answer(job.future, error=_unavailable(error)) for job in batch]
+        try:
+            return [_answer(connection, job) for job in batch]
+        finally:
+            _roll_back(connection)
+
+
+class WriteLane(Lane):
+    """Commits a batch as one transaction; a refusal of one operation does not undo the others."""
+
+    def __init__(
+        self, name: str, connect: Connect, after_commit: Callable[[sqlite3.Connection, int], None]
+    ) -> None:
+        super().__init__(name, connect)
+        self._after_commit = after_commit
+        self.commits = 0
+        """Transactions that changed something and were committed."""
+
+    def _serve(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> list[_Answer]:
+        before = connection.total_changes
+        answers = self._transact(connection, batch)
+        changes = connection.total_changes - before
+        if changes:
+            self._after_commit(connection, changes)
+        return answers
+
+    def _transact(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> list[_Answer]:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return [_Answer(job.future, error=_unavailable(error)) for job in batch]
+        answers = []
+        start = connection.total_changes
+        for job in batch:
+            before = connection.total_changes
+            answer = _answer(connection, job)
+            if answer.error is not None and (
+                connection.total_changes != before or not isinstance(answer.error, _REFUSALS)
+            ):
+                # Half an operation must not be committed. Nobody was answered yet, so the others
+                # simply run again, each on its own.
+                _roll_back(connection)
+                if len(batch) == 1:
+                    return [answer]
+                return [self._transact(connection, [one])[0] for one in batch]
+            answers.append(answer)
+        changed = connection.total_changes != start
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _roll_back(connection)
+            failure = _commit_failure(error)
+            return [_Answer(job.future, error=failure) for job in batch]
+        self.commits += changed
+        return answers
+
+
+_REFUSALS = (StoreError, ValueError)
+"""What an operation raises before it has written anything."""
+
+
+def _answer(connection: sqlite3.Connection, job: _Job[Any]) -> _Answer:
+    try:
+        return _Answer(job.future, result=job.operation(connection))
+    except sqlite3.Error as error:
+        return _Answer(job.future, error=_unavailable(error))
+    except BaseException as error:
+        return _Answer(job.future, error=error)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # A full disk or an I/O error has often rolled back already.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _unavailable(error: Exception) -> Exception:
+    """Before COMMIT nothing is written; a broken rule of the schema is a defect and stays one."""
+    if isinstance(error, (StoreError, sqlite3.IntegrityError, sqlite3.ProgrammingError)):
+        return error
+    return StoreUnavailable(f"the database cannot be used right now: {error}")
+
+
+def _commit_failure(error: sqlite3.Error) -> Exception:
+    """Tells a commit that did not happen from one of which nobody knows.
+
+    A full or read-only disk and a lock end it before its last frame is whole. After a failed sync
+    that frame may lie in the file, and would count if the machine stopped now (PROTOCOL 10.3).
+    """
+    code = error.sqlite_errorcode & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY):
+        return StoreUnavailable(f"the database cannot be written right now: {error}")
+    return OutcomeUnknown(f"the commit failed: {error}")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that read, each from one snapshot of what is committed (PROTOCOL 10.28)."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from longcall_server.core import lifecycle
+from longcall_server.stores.base import (
+    ListFilter,
+    LogSlice,
+    Page,
+    Record,
+    RequestKey,
+    StoredEvent,
+    Tombstone,
+)
+from longcall_server.stores.cursors import decode_cursor, encode_cursor
+from longcall_server.stores.sqlite.records import (
+    BY_KEY,
+    SELECT_RECORD,
+    SELECT_WHOLE_RECORD,
+    record_of,
+    tombstone_of,
+    with_outcome,
+)
+
+_TOMBSTONE = """
+    SELECT o.tenant_id, o.sub, t.id, t.digest, t.created_at, t.expires_at
+    FROM tombstones t JOIN owners o USING (owner_id)
+    WHERE o.tenant_id = ? AND o.sub = ? AND t.id = ?"""
+EVENTS = "SELECT seq, frame FROM events WHERE record_id = ? AND seq > ? ORDER BY seq"
+_OWNER = "SELECT owner_id FROM owners WHERE tenant_id = ? AND sub = ?"
+
+
+def get(connection: sqlite3.Connection, key: RequestKey) -> Record | Tombstone | None:
+    """See `Store.get`."""
+    row = connection.execute(SELECT_WHOLE_RECORD + BY_KEY, _place(key)).fetchone()
+    if row is not None:
+        return with_outcome(connection, record_of(row))
+    row = connection.execute(_TOMBSTONE, _place(key)).fetchone()
+    return None if row is None else tombstone_of(row)
+
+
+def read(
+    connection: sqlite3.Connection, key: RequestKey, after_seq: int, max_bytes: int
+) -> LogSlice | None:
+    """See `Store.read`."""
+    row = connection.execute(SELECT_RECORD + BY_KEY, _place(key)).fetchone()
+    if row is None:
+        return None
+    record = with_outcome(connection, record_of(row))
+    finished = lifecycle.is_finished(record.status)
+    events: list[StoredEvent] = []
+    size = 0
+    cursor = connection.execute(EVENTS, (record.record_id, after_seq))
+    for seq, frame in cursor:
+        size += len(frame)
+        if events and size > max_bytes:
+            break
+        events.append(StoredEvent(seq, frame, finished and seq == record.last_seq))
+    cursor.close()
+    return LogSlice(record, tuple(events))
+
+
+def list_page(
+    connection: sqlite3.Connection, where: ListFilter, limit: int, cursor: str | None
+) -> Page:
+    """See `Store.list`."""
+    before = None if cursor is None else decode_cursor(where, cursor)
+    row = connection.execute(_OWNER, (where.owner.tenant_id, where.owner.sub)).fetchone()
+    if row is None:
+        return Page(())
+    query, values = listing_query(row[0], where, before)
+    rows = connection.execute(query, (*values, limit + 1)).fetchall()
+    records = tuple(record_of(row) for row in rows[:limit])
+    if len(rows) <= limit:
+        return Page(records)
+    last = records[-1]
+    return Page(records, encode_cursor(where, last.created_at, last.key.id))
+
+
+def listing_query(
+    owner_id: int, where: ListFilter, before: tuple[int, str] | None
+) -> tuple[str, list[Any]]:
+    """The query of a listing and its values, but for the last one: the limit."""
+    conditions, values = ["r.owner_id = ?"], [owner_id]
+    if before is not None:
+        conditions.append("(r.created_at, r.id) < (?, ?)")
+        values += before
+    if where.statuses:
+        conditions.append(f"r.status IN ({', '.join('?' * len(where.statuses))})")
+        values += where.statuses
+    if where.action is not None:
+        conditions.append("r.action = ?")
+        values.append(where.action)
+    condition = " AND ".join(conditions)
+    return (
+        f"{SELECT_RECORD} WHERE {condition} ORDER BY r.created_at DESC, r.id DESC LIMIT ?",
+        values,
+    )
+
+
+def _place(key: RequestKey) -> tuple[str, str, str]:
+    return key.owner.tenant_id, key.owner.sub, key.id

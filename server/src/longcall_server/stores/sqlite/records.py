@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows to records, and records to rows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from functools import lru_cache
+from typing import Any
+
+from longcall_server.core import lifecycle
+from longcall_server.core.codes import RequestStatus
+from longcall_server.core.events import outcome
+from longcall_server.core.lifecycle import RetryPolicy
+from longcall_server.stores.base import (
+    Owner,
+    Record,
+    RequestKey,
+    StoredFile,
+    StoredProgress,
+    Tombstone,
+)
+
+_COLUMNS = """
+    r.record_id, o.tenant_id, o.sub, r.id, r.action, r.digest, r.submission,
+    r.max_attempts, r.backoff_initial_ms, r.backoff_max_ms, r.metadata, r.priority,
+    r.status, r.attempt, r.failures, r.created_at, r.updated_at, r.due_at, r.deadline_at,
+    r.last_seq, r.log_bytes, r.chunks_kept_to, r.cancel_grace_ms, r.retention_ms,
+    r.cancel_requested_at, r.cancel_reason, p.attempt, p.version, p.body, r.files,
+    r.requeued_from, r.callback_url, r.traceparent, r.lease_worker, r.lease_expires_at,
+    r.finished_at, r.expires_at, r.last_operation, r.ended_attempt"""
+SELECT_RECORD = f"""
+    SELECT {_COLUMNS}
+    FROM requests r JOIN owners o USING (owner_id) LEFT JOIN progress p USING (record_id)"""
+SELECT_WHOLE_RECORD = f"""
+    SELECT {_COLUMNS}, b.payload, c.checkpoint
+    FROM requests r JOIN owners o USING (owner_id) LEFT JOIN progress p USING (record_id)
+    JOIN payloads b USING (record_id) LEFT JOIN checkpoints c USING (record_id)"""
+BY_RECORD_ID = " WHERE r.record_id = ?"
+BY_KEY = " WHERE o.tenant_id = ? AND o.sub = ? AND r.id = ?"
+
+_CHANGING = (
+    "status",
+    "attempt",
+    "failures",
+    "updated_at",
+    "due_at",
+    "last_seq",
+    "log_bytes",
+    "chunks_kept_to",
+    "cancel_requested_at",
+    "cancel_reason",
+    "lease_worker",
+    "lease_expires_at",
+    "finished_at",
+    "expires_at",
+    "last_operation",
+    "ended_attempt",
+)
+_GIVEN = (
+    "record_id",
+    "action",
+    "digest",
+    "submission",
+    "priority",
+    "created_at",
+    "deadline_at",
+    "cancel_grace_ms",
+    "retention_ms",
+    "requeued_from",
+    "callback_url",
+    "traceparent",
+)
+_STATUSES = {status.value: status for status in RequestStatus}
+
+
+def record_of(row: Iterable[Any]) -> Record:
+    """Makes a record of a row of `SELECT_RECORD` or `SELECT_WHOLE_RECORD`."""
+    (
+        record_id, tenant_id, sub, id, action, digest, submission,
+        max_attempts, backoff_initial_ms, backoff_max_ms, metadata, priority,
+        status, attempt, failures, created_at, updated_at, due_at, deadline_at,
+        last_seq, log_bytes, chunks_kept_to, cancel_grace_ms, retention_ms,
+        cancel_requested_at, cancel_reason, progress_attempt, version, body, files,
+        requeued_from, callback_url, traceparent, lease_worker, lease_expires_at,
+        finished_at, expires_at, last_operation, ended_attempt, *large,
+    ) = row  # fmt: skip
+    payload, checkpoint = large or ("", None)
+    return Record(
+        record_id=record_id,
+        key=RequestKey(_owner(tenant_id, sub), id),
+        action=action,
+        payload=payload,
+        digest=digest,
+        submission=submission,
+        policy=_policy(max_attempts, backoff_initial_ms, backoff_max_ms),
+        metadata={} if metadata is None else json.loads(metadata),
+        priority=priority,
+        status=_STATUSES[status],
+        attempt=attempt,
+        failures=failures,
+        created_at=created_at,
+        updated_at=updated_at,
+        due_at=due_at,
+        deadline_at=deadline_at,
+        last_seq=last_seq,
+        log_bytes=log_bytes,
+        chunks_kept_to=chunks_kept_to,
+        checkpoint=checkpoint,
+        cancel_grace_ms=cancel_grace_ms,
+        retention_ms=retention_ms,
+        cancel_requested_at=cancel_requested_at,
+        cancel_reason=cancel_reason,
+        progress=None if body is None else StoredProgress(progress_attempt, version, body),
+        files=() if files is None else tuple(StoredFile(**file) for file in json.loads(files)),
+        requeued_from=requeued_from,
+        callback_url=callback_url,
+        traceparent=traceparent,
+        lease_worker=lease_worker,
+        lease_expires_at=lease_expires_at,
+        finished_at=finished_at,
+        expires_at=expires_at,
+        last_operation=last_operation,
+        ended_attempt=ended_attempt,
+    )
+
+
+def with_outcome(connection: sqlite3.Connection, record: Record) -> Record:
+    """Fills in `result` or `error` of a finished request, from the last event of its log."""
+    if not lifecycle.is_finished(record.status):
+        return record
+    (frame,) = connection.execute(
+        "SELECT frame FROM events WHERE record_id = ? AND seq = ?",
+        (record.record_id, record.last_seq),
+    ).fetchone()
+    if record.status is RequestStatus.COMPLETED:
+        return replace(record, result=outcome(frame))
+    return replace(record, error=outcome(frame))
+
+
+def new_row(record: Record, owner_id: int, now: int) -> dict[str, Any]:
+    """The columns of a new request."""
+    row = {name: getattr(record, name) for name in _GIVEN}
+    row |= {name: getattr(record, name) for name in _CHANGING}
+    row |= {
+        "owner_id": owner_id,
+        "id": record.key.id,
+        "max_attempts": record.policy.max_attempts,
+        "backoff_initial_ms": record.policy.backoff_initial_ms,
+        "backoff_max_ms": record.policy.backoff_max_ms,
+        "metadata": json.dumps(record.metadata) if record.metadata else None,
+        "files": None,
+        "is_ready": _is_ready(record, now),
+        "sweep_at": lifecycle.next_sweep_at(record),
+    }
+    return row
+
+
+def changed_columns(before: Record, after: Record, now: int) -> dict[str, Any]:
+    """The columns in which two states of a request differ."""
+    columns: dict[str, Any] = {}
+    for name in _CHANGING:
+        value = getattr(after, name)
+        if value != getattr(before, name):
+            columns[name] = value
+    if after.files != before.files:
+        columns["files"] = json.dumps([asdict(file) for file in after.files])
+    if after.status is not before.status:
+        columns["is_ready"] = _is_ready(after, now)
+    sweep_at = lifecycle.next_sweep_at(after)
+    if sweep_at != lifecycle.next_sweep_at(before):
+        columns["sweep_at"] = sweep_at
+    return columns
+
+
+def tombstone_of(row: tuple[Any, ...]) -> Tombstone:
+    """Makes a tombstone of (tenant_id, sub, id, digest, created_at, expires_at)."""
+    tenant_id, sub, id, digest, created_at, expires_at = row
+    return Tombstone(RequestKey(Owner(tenant_id, sub), id), digest, created_at, expires_at)
+
+
+def _is_ready(record: Record, now: int) -> int | None:
+    if record.status not in lifecycle.WAITING:
+        return None
+    return int(record.due_at <= now)
+
+
+@lru_cache(maxsize=1_024)
+def _owner(tenant_id: str, sub: str) -> Owner:
+    return Owner(tenant_id, sub)
+
+
+@lru_cache(maxsize=1_024)
+def _policy(max_attempts: int, backoff_initial_ms: int, backoff_max_ms: int) -> RetryPolicy:
+    return RetryPolicy(max_attempts, backoff_initial_ms, backoff_max_ms)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What time does: lost leases, deadlines, retention. Verbs inside a transaction, like `writes`."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+
+from longcall_server.core import lifecycle
+from longcall_server.core.lifecycle import Overdue
+from longcall_server.stores.base import Clock, Record, RequestKey, StoredFile, Swept
+from longcall_server.stores.changes import Changes
+from longcall_server.stores.sqlite.records import BY_KEY, SELECT_RECORD, record_of
+from longcall_server.stores.sqlite.writes import Writes
+from longcall_server.stores.workers import is_dead
+
+STEP = 100
+"""The most requests that one transaction sweeps; others get their turn in between."""
+STEP_BYTES = 8_388_608
+"""About how many bytes of logs one transaction removes."""
+
+OVERDUE = """
+    SELECT record_id FROM requests INDEXED BY requests_swept
+    WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?"""
+LEASED = "SELECT DISTINCT lease_worker FROM requests WHERE lease_worker IS NOT NULL"
+LEASED_BY = "SELECT record_id FROM requests WHERE lease_worker = ?"
+_NEXT_DUE = """
+    SELECT min(at) FROM (
+        SELECT min(sweep_at) AS at FROM requests WHERE sweep_at IS NOT NULL
+        UNION ALL SELECT min(due_at) FROM requests WHERE is_ready = 0
+        UNION ALL SELECT min(expires_at) FROM tombstones)"""
+_HAS_READY = """
+    SELECT EXISTS (SELECT 1 FROM requests INDEXED BY requests_ready
+        WHERE is_ready = 1 AND (deadline_at IS NULL OR deadline_at > ?))"""
+_FORGOTTEN = """
+    SELECT owner_id, id FROM tombstones WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"""
+_FORGET_OWNER = """
+    DELETE FROM owners WHERE owner_id = ?1
+    AND NOT EXISTS (SELECT 1 FROM requests WHERE owner_id = ?1)
+    AND NOT EXISTS (SELECT 1 FROM tombstones WHERE owner_id = ?1)"""
+
+
+@dataclass
+class Sweep:
+    """One sweep over several transactions; it collects what they changed."""
+
+    left: int
+    """How many more requests it may touch."""
+    changed: list[RequestKey] = field(default_factory=list)
+    removed: list[RequestKey] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    is_over: bool = False
+    work_available: bool = False
+    next_due_at: int | None = None
+
+    def add(self, step: Sweep) -> None:
+        """Takes in what one more transaction did."""
+        self.left = step.left
+        self.changed += step.changed
+        self.removed += step.removed
+        self.files += step.files
+        self.is_over = step.is_over
+        self.work_available = step.work_available
+        self.next_due_at = step.next_due_at
+
+    def swept(self) -> Swept:
+        """What is told of it."""
+        return Swept(
+            changed=tuple(self.changed),
+            removed=tuple(self.removed),
+            files=tuple(self.files),
+            work_available=self.work_available,
+            next_due_at=self.next_due_at,
+        )
+
+
+class Sweeps:
+    """The verbs of time over one connection, in a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, rules: Changes, clock: Clock) -> None:
+        self._execute = connection.execute
+        self._rules = rules
+        self._now = clock()
+        self._writes = Writes(connection, rules, clock)
+
+    def step(self, limit: int) -> Sweep:
+        """Sweeps the next few; `is_over` says that nothing more is due or may be touched."""
+        done = Sweep(left=limit)
+        count = min(limit, STEP)
+        rows = self._execute(OVERDUE, (self._now, count)).fetchall()
+        removed_bytes = 0
+        for (record_id,) in rows:
+            record = self._writes.present(record_id)
+            what = lifecycle.overdue(record, self._now)
+            assert what is not None  # `sweep_at` is always that of the record
+            if what is Overdue.REMOVE:
+                if removed_bytes and removed_bytes + record.log_bytes > STEP_BYTES:
+                    break
+                removed_bytes += record.log_bytes
+                done.files += [file.location for file in self._remove(record)]
+                done.removed.append(record.key)
+            else:
+                self._writes.write(record, self._rules.swept(record, what, self._now))
+                done.changed.append(record.key)
+            done.left -= 1
+        done.is_over = done.left == 0 or len(rows) < count
+        if done.is_over:
+            self._forget(max(limit, STEP))
+            self._writes.ripen()
+            (done.next_due_at,) = self._execute(_NEXT_DUE).fetchone()
+            (has_ready,) = self._execute(_HAS_READY, (self._now,)).fetchone()
+            done.work_available = bool(has_ready)
+        return done
+
+    def delete(self, key: RequestKey) -> tuple[StoredFile, ...] | None:
+        """See `Store.delete`."""
+        place = (key.owner.tenant_id, key.owner.sub, key.id)
+        row = self._execute(SELECT_RECORD + BY_KEY, place).fetchone()
+        if row is None:
+            return None
+        record = record_of(row)
+        return self._remove(record) if lifecycle.is_finished(record.status) else None
+
+    def take_back(self) -> None:
+        """Takes the leases of dead processes back; all that use this file are on this machine."""
+        workers = [worker for (worker,) in self._execute(LEASED).fetchall()]
+        for worker in workers:
+            if not is_dead(worker, one_machine=True):
+                continue
+            for (record_id,) in self._execute(LEASED_BY, (worker,)).fetchall():
+                record = self._writes.present(record_id)
+                change = self._rules.taken_back(record, self._now, worker_is_dead=True)
+                self._writes.write(record, change)
+
+    def _remove(self, record: Record) -> tuple[StoredFile, ...]:
+        stone = self._rules.tombstone(record, self._now)
+        self._execute(
+            "INSERT INTO tombstones (owner_id, id, digest, created_at, expires_at)"
+            " SELECT owner_id, id, digest, created_at, ? FROM requests WHERE record_id = ?",
+            (stone.expires_at, record.record_id),
+        )
+        self._execute("DELETE FROM requests WHERE record_id = ?", (record.record_id,))
+        return record.files
+
+    def _forget(self, limit: int) -> None:
+        owners = set()
+        for owner_id, id in self._execute(_FORGOTTEN, (self._now, limit)).fetchall():
+            self._execute("DELETE FROM tombstones WHERE owner_id = ? AND id = ?", (owner_id, id))
+            owners.add(owner_id)
+        for owner_id in owners:
+            self._execute(_FORGET_OWNER, (owner_id,))
