@@ -28,7 +28,7 @@ def problems(root: Path, paths: Sequence[Path]) -> list[str]:
 
 
 def names_licence(root: Path, path: Path) -> bool:
-    """Whether the first line, or the one after `#!`, is the SPDX comment. Empty files may lack it."""
+    """Whether the first line, or the one after `#!`, says so; a file of nothing need not."""
     lines = list(text_lines(root, path))
     if lines and lines[0].startswith("#!"):
         lines = lines[1:]

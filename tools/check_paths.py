@@ -49,7 +49,9 @@ def of_file(root: Path, path: Path, is_generated: bool) -> Iterator[str]:
         return
     says_generated = bool(MARK.search("\n".join(lines[:HEAD])))
     if says_generated != is_generated:
-        where = ".gitattributes (linguist-generated)" if says_generated else f"its first {HEAD} lines"
+        where = (
+            ".gitattributes (linguist-generated)" if says_generated else f"its first {HEAD} lines"
+        )
         yield f"{path}: generated, but not marked in {where}"
     if not is_generated and len(lines) > MAX_LINES:
         yield f"{path}: {len(lines)} lines; a hand-written source has at most {MAX_LINES}"

@@ -47,16 +47,24 @@ def ensure(profile: str) -> Path:
         if not works(PYTHON):
             say("making .venv")
             venv.create(VENV, clear=True, with_pip=True)
-        stamp = VENV / f".longcall-{profile}.stamp"
-        wanted = fingerprint(profile)
-        if not (stamp.is_file() and stamp.read_text() == wanted):
+        if not any(is_current(one) for one in {profile, "dev"}):
             say(f"installing into .venv: {', '.join(PACKAGES[profile])}")
             started = time.monotonic()
-            stamp.unlink(missing_ok=True)
+            stamp(profile).unlink(missing_ok=True)
             pip("install", *targets(profile))
-            stamp.write_text(wanted)
+            stamp(profile).write_text(fingerprint(profile))
             say(f"installed in {time.monotonic() - started:.0f} s")
     return PYTHON
+
+
+def stamp(profile: str) -> Path:
+    """Where it is remembered what `profile` was installed from."""
+    return VENV / f".longcall-{profile}.stamp"
+
+
+def is_current(profile: str) -> bool:
+    """Whether the environment holds `profile` as its files describe it now."""
+    return stamp(profile).is_file() and stamp(profile).read_text() == fingerprint(profile)
 
 
 @contextmanager
@@ -71,7 +79,9 @@ def works(python: Path) -> bool:
     """Whether `python` runs, is new enough, and has pip."""
     check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
     try:
-        return subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0
+        )
     except OSError:
         return False
 
@@ -98,7 +108,10 @@ def fingerprint(profile: str) -> str:
 
 def pip(*arguments: str, python: Path = PYTHON, constrained: bool = True) -> None:
     """Runs pip quietly, with the versions of constraints.txt (for build backends as well)."""
-    environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+    environment = os.environ | {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+    }
     if constrained:
         environment |= constraint_variables()
     # pip's own output is news; whoever calls may keep its standard output for a machine to read.

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# One verb a target; what a verb does stands in tools/. `make help` lists them.
+TOOL := tools/python.sh
+BIN  := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint types generate check-generate conformance format constraints hooks clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## start a server, run a report with live progress, fetch the PDF (needs Python 3.11 only)
+	@$(TOOL) tools/demo.py
+
+test: ## everything: lint, types, generated files, all tests, conformance
+	@$(TOOL) tools/run_tests.py
+
+test-fast: ## the loop of under a minute: lint and the unit tests that start no processes
+	@$(TOOL) tools/run_tests.py --fast
+
+lint: ## style, import directions, licences, paths, in every language
+	@$(TOOL) tools/run_tests.py --only lint
+
+types: ## mypy --strict and tsc
+	@$(TOOL) tools/run_tests.py --only types
+
+generate: ## write models, tables and reference pages from schema/
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@$(TOOL) tools/node.py
+	@$(BIN)/longcall-codegen generate
+
+check-generate: ## fail if a generated file is not what schema/ says
+	@$(TOOL) tools/run_tests.py --only generated
+
+conformance: ## every SDK and the server against the one suite
+	@$(TOOL) tools/run_tests.py --only conformance
+
+format: ## let the formatters have their way
+	@$(TOOL) tools/format.py
+
+constraints: ## resolve all Python versions anew into requirements/constraints.txt
+	@$(TOOL) tools/constraints.py
+
+hooks: ## lint staged files before each commit of this checkout
+	@tools/hooks/install.sh
+
+clean: ## remove environments, caches and what runs left behind
+	@git clean -fdXq -- .venv .tox .demo .reports .mypy_cache .ruff_cache .pytest_cache .hypothesis '*/node_modules' '*/dist' '*__pycache__'

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `make test` consists of: one row a part. How parts are run stands in run_tests.py."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from environment import PYTHON, ROOT, VENV
+from sources import tracked
+
+BIN = VENV / "bin"
+
+# Folder of a Python package -> where its typed code stands, relative to it.
+PYTHON_PACKAGES = {
+    "server": ("src", "tests"),
+    "sdk-python": ("src", "tests"),
+    "codegen": ("src", "tests"),
+    "conformance-tests": ("src", "tests"),
+    "server/examples": ("longcall_demo", "tests"),
+}
+TOX_ENVIRONMENTS = {
+    "server": "server",
+    "sdk-python": "sdk-python",
+    "codegen": "codegen",
+    "conformance": "conformance-tests",
+    "examples": "server/examples",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One program to run; `quiet` means that any output is a failure (gofmt -l)."""
+
+    argv: tuple[str, ...]
+    cwd: Path = ROOT
+    env: dict[str, str] = field(default_factory=dict)
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row of the table. `--only` finds it by its name or its group."""
+
+    name: str
+    group: str
+    commands: tuple[Command, ...]
+    needs: tuple[str, ...] = ()
+    fast: tuple[Command, ...] = ()  # what `make test-fast` runs instead; nothing: not at all
+    alone: bool = True  # watched live, with the machine to itself; else two at a time
+
+
+def all_parts() -> list[Part]:
+    """Every part, in the order of the table: what fails soonest first."""
+    return [*checks(), *python_tests(), *javascript_tests(), *go_tests(), conformance()]
+
+
+def checks() -> Iterator[Part]:
+    """What reads the sources and runs none of them."""
+    ruff = (run("ruff", "check", "."), run("ruff", "format", "--check", "."))
+    licences, paths = python("tools/check_licences.py"), python("tools/check_paths.py")
+    imports = run("lint-imports", "--no-cache")
+    yield Part("ruff", "lint", ruff, fast=ruff, alone=False)
+    yield Part("imports", "lint", (imports,), fast=(imports,), alone=False)
+    yield Part("licences", "lint", (licences,), fast=(licences,), alone=False)
+    yield Part("paths", "lint", (paths,), fast=(paths,), alone=False)
+    yield Part("biome", "lint", tuple(npm("lint")), needs=("node",), alone=False)
+    yield Part("go vet", "lint", tuple(go_lint()), needs=("go",), alone=False)
+    yield Part("mypy", "types", tuple(mypy()), alone=False)
+    yield Part("tsc", "types", tuple(npm("types")), needs=("node",), alone=False)
+    yield Part("schema", "generated", tuple(schema()), fast=tuple(schema()), alone=False)
+    current = run("longcall-codegen", "check")
+    yield Part("generated", "generated", (current,), needs=("node", "go"), alone=False)
+
+
+def python_tests() -> Iterator[Part]:
+    """The tools' own tests, and each package in its tox environment."""
+    tools = run("pytest", "tools/tests")
+    yield Part("tools", "test", (tools,), fast=(tools,))
+    for name, folder in TOX_ENVIRONMENTS.items():
+        fast = run("pytest", "-m", "not slow", "-q", f"{folder}/tests")
+        yield Part(name, "test", (run("tox", "run", "-e", name),), fast=(fast,))
+
+
+def javascript_tests() -> Iterator[Part]:
+    """`npm test` of each folder that has one."""
+    commands = tuple(npm("build", "test"))
+    yield Part("sdk-js", "test", commands, needs=("node",), fast=tuple(npm("test")))
+
+
+def go_tests() -> Iterator[Part]:
+    """`go test` of each module; the race detector has no place in the fast loop."""
+    every = tuple(go("test", "-race", "./..."))
+    yield Part("sdk-go", "test", every, needs=("go",), fast=tuple(go("test", "-short", "./...")))
+
+
+def conformance() -> Part:
+    """Every SDK and the reference server against the one suite."""
+    suite = run("longcall-conformance", "run", cwd=ROOT / "conformance-tests")
+    return Part("suite", "conformance", (suite,), needs=("node", "go"))
+
+
+def run(program: str, *arguments: str, cwd: Path = ROOT) -> Command:
+    """A program of the environment."""
+    return Command((str(BIN / program), *arguments), cwd)
+
+
+def python(*arguments: str) -> Command:
+    """One of our own tools."""
+    return Command((str(PYTHON), *arguments))
+
+
+def mypy() -> Iterator[Command]:
+    """Each package by itself: test modules of two packages may bear one name."""
+    for folder, typed in {**PYTHON_PACKAGES, "tools": (".", "tests")}.items():
+        roots = [f"{folder}/{part}" for part in typed if (ROOT / folder / part).is_dir()]
+        bases = [folder if part == "longcall_demo" else f"{folder}/{part}" for part in typed]
+        yield Command(
+            (str(BIN / "mypy"), "--cache-dir", f".mypy_cache/{folder.replace('/', '-')}", *roots),
+            env={"MYPYPATH": ":".join(bases)},
+        )
+
+
+def schema() -> Iterator[Command]:
+    """Each schema is one, and the bundle as well."""
+    schemas = [str(path) for path in tracked() if is_schema(path)]
+    yield run("check-jsonschema", "--check-metaschema", *schemas)
+
+
+def is_schema(path: Path) -> bool:
+    """Whether a file of schema/ says that it is a JSON Schema."""
+    if path.parts[0] != "schema" or path.suffix != ".json" or "vectors" in path.parts:
+        return False
+    document = json.loads((ROOT / path).read_text())
+    return isinstance(document, dict) and "$schema" in document
+
+
+def npm(*scripts: str) -> Iterator[Command]:
+    """The named scripts of each npm folder, where it has them."""
+    for folder in npm_folders():
+        known = json.loads((folder / "package.json").read_text()).get("scripts", {})
+        for script in scripts:
+            if script in known:
+                yield Command(("npm", "run", "--silent", script), folder)
+
+
+def npm_folders() -> list[Path]:
+    """Folders with a lock file: what can be installed exactly as it was committed."""
+    return [ROOT / path.parent for path in tracked() if path.name == "package-lock.json"]
+
+
+def go(*arguments: str) -> Iterator[Command]:
+    """`go ARGUMENTS` in each module that is not a list of tools."""
+    for folder in go_modules():
+        yield Command(("go", *arguments), folder)
+
+
+def go_lint() -> Iterator[Command]:
+    """gofmt, vet, and staticcheck at the version that sdk-go/tools/go.mod pins."""
+    pinned = ROOT / "sdk-go" / "tools" / "go.mod"
+    for folder in go_modules():
+        yield Command(("gofmt", "-l", "."), folder, quiet=True)
+        yield Command(("go", "vet", "./..."), folder)
+        yield Command(("go", "tool", f"-modfile={pinned}", "staticcheck", "./..."), folder)
+
+
+def go_modules() -> list[Path]:
+    """Folders of the Go modules."""
+    modules = [ROOT / path.parent for path in tracked() if path.name == "go.mod"]
+    return [folder for folder in modules if folder.name != "tools"]
