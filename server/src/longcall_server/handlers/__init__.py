@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a handler author sees: the registry, the context of a running request, the errors."""
+
+from longcall_server.handlers.attempt import Attempt, AttemptWriter, Call, FileDraft, ServerInfo
+from longcall_server.handlers.context import (
+    HandlerFile,
+    RequestContext,
+    SyncHandlerFile,
+    SyncRequestContext,
+)
+from longcall_server.handlers.encoding import UNSET, JsonValue
+from longcall_server.handlers.errors import (
+    AttemptFenced,
+    HandlerError,
+    LogLimitReached,
+    NotJson,
+    PayloadTooLarge,
+    RegistrationError,
+    RequestCancelled,
+)
+from longcall_server.handlers.registry import Backoff, Handlers, Registration
+
+__all__ = [
+    "UNSET",
+    "Attempt",
+    "AttemptFenced",
+    "AttemptWriter",
+    "Backoff",
+    "Call",
+    "FileDraft",
+    "HandlerError",
+    "HandlerFile",
+    "Handlers",
+    "JsonValue",
+    "LogLimitReached",
+    "NotJson",
+    "PayloadTooLarge",
+    "Registration",
+    "RegistrationError",
+    "RequestCancelled",
+    "RequestContext",
+    "ServerInfo",
+    "SyncHandlerFile",
+    "SyncRequestContext",
+]

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The context of a running request, as a coroutine and as a thread see it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import CancelledError as FutureCancelled
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from longcall_server.handlers.attempt import Attempt, FileDraft, ServerInfo
+from longcall_server.handlers.encoding import UNSET, JsonValue, Unset
+from longcall_server.handlers.errors import AttemptFenced
+from longcall_server.stores.base import StoredFile
+
+T = TypeVar("T")
+
+
+class _ContextBase:
+    """What both contexts tell."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        call = attempt.call
+        self.request_id: str = call.request_id
+        self.action: str = call.action
+        self.attempt: int = call.attempt
+        """1 for the first attempt; grows by one with each."""
+        self.tenant_id: str = call.owner.tenant_id
+        self.sub: str = call.owner.sub
+        """Who asked; from the verified token alone (PROTOCOL 3)."""
+        self.metadata: Mapping[str, str] = call.metadata
+        self.chunks_kept_to: int = call.chunks_kept_to
+        """The `seq` up to which chunks of former attempts stand (PROTOCOL 10.19)."""
+        self.checkpoint: JsonValue = None if call.checkpoint is None else from_json(call.checkpoint)
+        """What a former attempt stored last; None if nothing was."""
+        self.server: ServerInfo = attempt.server
+
+    @property
+    def created_at(self) -> datetime:
+        """When the request was accepted, in UTC."""
+        return _moment(self._attempt.call.created_at)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the server ends the request with TIMEOUT, in UTC."""
+        at = self._attempt.call.deadline_at
+        return None if at is None else _moment(at)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the handler should stop: the request was cancelled or this attempt is fenced."""
+        return self._attempt.cancelled or self._attempt.stopped
+
+    def raise_if_cancelled(self) -> None:
+        """Raises `RequestCancelled` (or `AttemptFenced`) if the handler should stop."""
+        self._attempt.raise_if_interrupted()
+
+    def _members(
+        self, percentage: float | None, message: str | None, details: JsonValue | Unset
+    ) -> str:
+        encoded = None if details is UNSET else self._attempt.encode("details", details, levels=3)
+        return self._attempt.encode_progress(percentage, message, encoded)
+
+    def _checkpoint(self, state: JsonValue | Unset) -> str | None:
+        return None if state is UNSET else self._attempt.encode("checkpoint", state)
+
+
+class RequestContext(_ContextBase):
+    """A running request, for `async def` handlers. On a cancel their task is cancelled too."""
+
+    async def progress(
+        self,
+        percentage: float | None = None,
+        message: str | None = None,
+        details: JsonValue | Unset = UNSET,
+    ) -> None:
+        """Reports how far the work is: 0 to 100, a text, any JSON value (PROTOCOL 6).
+
+        Only the newest report is kept, so this may be called as often as it is convenient. Raises
+        `ValueError`, `NotJson`, `PayloadTooLarge`.
+        """
+        self._attempt.report(self._members(percentage, message, details))
+
+    async def chunk(
+        self, data: JsonValue | BaseModel, *, checkpoint: JsonValue | Unset = UNSET
+    ) -> int:
+        """Appends a piece of the result; it is durable when this returns its `seq`.
+
+        A `checkpoint` is stored in the same transaction: the next attempt finds it in
+        `ctx.checkpoint`, and this chunk stands. Raises `NotJson`, `PayloadTooLarge`,
+        `LogLimitReached`, `AttemptFenced`.
+        """
+        encoded = self._attempt.encode("chunk", data)
+        return await self._attempt.chunk(encoded, self._checkpoint(checkpoint))
+
+    async def save_checkpoint(self, state: JsonValue) -> None:
+        """Stores what the next attempt will find in `ctx.checkpoint`; all chunks so far stand."""
+        await self._attempt.save_checkpoint(self._attempt.encode("checkpoint", state))
+
+    def file(self, name: str, media_type: str = "application/octet-stream") -> _FileBlock:
+        """A file for the caller: `async with ctx.file("report.csv", "text/csv") as file: …`.
+
+        It is recorded when the request completes. Raises `ValueError` for a name that is longer
+        than 255 bytes, is `.` or `..`, holds a separator or control character, or is taken.
+        """
+        return _FileBlock(self._attempt, name, media_type)
+
+    async def wait_cancelled(self) -> None:
+        """Returns when the handler should stop."""
+        await self._attempt.interrupted.wait()
+
+
+class HandlerFile:
+    """A file being written by a coroutine; `size` and `sha256` are known after its block."""
+
+    def __init__(self, draft: FileDraft) -> None:
+        self._draft = draft
+        self.path: Path = draft.path
+        """A private place with the file's name; any library may write there."""
+        self.size: int = 0
+        """In bytes."""
+        self.sha256: str = ""
+        """In hex."""
+
+    async def write(self, data: bytes) -> None:
+        """Appends bytes."""
+        await asyncio.to_thread(self._draft.write, data)
+
+
+class _FileBlock:
+    """The `async with` of a file."""
+
+    def __init__(self, attempt: Attempt, name: str, media_type: str) -> None:
+        self._attempt = attempt
+        self._name = name
+        self._media_type = media_type
+        self._draft: FileDraft | None = None
+        self._file: HandlerFile | None = None
+
+    async def __aenter__(self) -> HandlerFile:
+        self._draft = await self._attempt.open_file(self._name, self._media_type)
+        self._file = HandlerFile(self._draft)
+        return self._file
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._draft is not None
+        assert self._file is not None
+        try:
+            if error is None:
+                stored = await asyncio.to_thread(self._draft.seal)
+                self._file.size, self._file.sha256 = stored.size, stored.sha256
+                self._attempt.attach_file(stored)
+                return
+        except BaseException:
+            await self._drop()
+            raise
+        await self._drop()
+
+    async def _drop(self) -> None:
+        assert self._draft is not None
+        self._attempt.drop_file(self._name)
+        await asyncio.to_thread(self._draft.discard)
+
+
+class SyncRequestContext(_ContextBase):
+    """A running request, for handlers that are a plain `def` and run in a thread.
+
+    The methods block; on a cancel only `cancelled` changes: look at it, or call
+    `raise_if_cancelled`, between two steps of the work.
+    """
+
+    def __init__(self, attempt: Attempt, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(attempt)
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._newest: str | None = None
+        self._waiting: set[Future[Any]] = set()
+        self._interrupted = threading.Event()
+
+    def progress(
+        self,
+        percentage: float | None = None,
+        message: str | None = None,
+        details: JsonValue | Unset = UNSET,
+    ) -> None:
+        """As `RequestContext.progress`; does not wait for the event loop."""
+        members = self._members(percentage, message, details)
+        with self._lock:
+            pending = self._newest is not None
+            self._newest = members
+        if not pending:
+            self._on_loop(self._report)
+
+    def chunk(self, data: JsonValue | BaseModel, *, checkpoint: JsonValue | Unset = UNSET) -> int:
+        """As `RequestContext.chunk`."""
+        encoded = self._attempt.encode("chunk", data)
+        return self._wait(self._attempt.chunk(encoded, self._checkpoint(checkpoint)))
+
+    def save_checkpoint(self, state: JsonValue) -> None:
+        """As `RequestContext.save_checkpoint`."""
+        self._wait(self._attempt.save_checkpoint(self._attempt.encode("checkpoint", state)))
+
+    def file(self, name: str, media_type: str = "application/octet-stream") -> _SyncFileBlock:
+        """As `RequestContext.file`: `with ctx.file("report.csv", "text/csv") as file: …`."""
+        return _SyncFileBlock(self, name, media_type)
+
+    def wait_cancelled(self, timeout: float | None = None) -> bool:
+        """Waits until the handler should stop, `timeout` seconds at most; whether it should."""
+        return self._interrupted.wait(timeout)
+
+    # --- for the executor, on the event loop ---
+
+    def interrupt(self) -> None:
+        """Wakes `wait_cancelled`."""
+        self._interrupted.set()
+
+    def release(self) -> None:
+        """Ends whatever the thread waits for with `AttemptFenced`: the attempt is stopped."""
+        self._interrupted.set()
+        for future in tuple(self._waiting):
+            future.cancel()
+
+    def _report(self) -> None:
+        with self._lock:
+            members, self._newest = self._newest, None
+        if members is not None:
+            self._attempt.report(members)
+
+    def _attach(self, stored: StoredFile) -> None:
+        self._wait(_call(self._attempt.attach_file, stored))
+
+    def _drop(self, name: str) -> None:
+        self._on_loop(self._attempt.drop_file, name)
+
+    def _open(self, name: str, media_type: str) -> FileDraft:
+        return self._wait(self._attempt.open_file(name, media_type))
+
+    def _on_loop(self, function: Any, *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop is closed: the server went away without this thread.
+            raise AttemptFenced("the server has stopped") from None
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
+            work.close()
+            raise AttemptFenced("the server has stopped") from None
+        self._waiting.add(future)
+        try:
+            if self._attempt.stopped:
+                future.cancel()
+            return future.result()
+        except FutureCancelled:
+            raise AttemptFenced("this attempt is no longer the current one") from None
+        finally:
+            self._waiting.discard(future)
+
+
+class SyncHandlerFile:
+    """A file being written by a thread; `size` and `sha256` are known after its block."""
+
+    def __init__(self, draft: FileDraft) -> None:
+        self._draft = draft
+        self.path: Path = draft.path
+        """A private place with the file's name; any library may write there."""
+        self.size: int = 0
+        """In bytes."""
+        self.sha256: str = ""
+        """In hex."""
+
+    def write(self, data: bytes) -> None:
+        """Appends bytes."""
+        self._draft.write(data)
+
+
+class _SyncFileBlock:
+    """The `with` of a file."""
+
+    def __init__(self, context: SyncRequestContext, name: str, media_type: str) -> None:
+        self._context = context
+        self._name = name
+        self._media_type = media_type
+        self._draft: FileDraft | None = None
+        self._file: SyncHandlerFile | None = None
+
+    def __enter__(self) -> SyncHandlerFile:
+        self._draft = self._context._open(self._name, self._media_type)
+        self._file = SyncHandlerFile(self._draft)
+        return self._file
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._draft is not None
+        assert self._file is not None
+        try:
+            if error is None:
+                stored = self._draft.seal()
+                self._file.size, self._file.sha256 = stored.size, stored.sha256
+                self._context._attach(stored)
+                return
+        except BaseException:
+            self._forget()
+            raise
+        self._forget()
+
+    def _forget(self) -> None:
+        assert self._draft is not None
+        self._draft.discard()
+        self._context._drop(self._name)
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, UTC)
+
+
+async def _call(function: Any, *args: object) -> None:
+    function(*args)

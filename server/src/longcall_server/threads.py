@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bounded pool of daemon threads for handlers that block.
+
+The standard pool does not fit: its threads are joined when the interpreter exits, so a handler
+that never returns would keep a stopped server alive, and it would take a place for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+
+class ThreadCall:
+    """One call that waits for a thread or runs in one."""
+
+    def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.function = function
+        self.loop = loop
+        self.context = contextvars.copy_context()
+        self.outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        """`(value, None)` or `(None, exception)`; set on the event loop."""
+        self.finished = False
+        self.abandoned = False
+
+    def run(self) -> None:
+        """Calls the function and tells the loop."""
+        outcome: tuple[Any, BaseException | None]
+        try:
+            outcome = (self.context.run(self.function), None)
+        except BaseException as error:
+            outcome = (None, error)
+        # A closed loop refuses: nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._tell, outcome)
+
+    def _tell(self, outcome: tuple[Any, BaseException | None]) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+
+class ThreadPool:
+    """Runs calls in at most `size` threads; an abandoned call no longer counts."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Condition()
+        self._calls: deque[ThreadCall] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._closed = False
+        self._numbers = itertools.count(1)
+
+    def submit(self, function: Callable[[], Any]) -> ThreadCall:
+        """Queues a call; the caller waits for its `outcome`."""
+        call = ThreadCall(function, asyncio.get_running_loop())
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the thread pool is closed")
+            self._calls.append(call)
+            if self._idle >= len(self._calls):
+                self._lock.notify()
+            elif self._threads < self._size:
+                self._start_thread()
+        return call
+
+    def withdraw(self, call: ThreadCall) -> bool:
+        """Takes a call back that has not begun; whether it was still waiting."""
+        with self._lock:
+            try:
+                self._calls.remove(call)
+            except ValueError:
+                return False
+            return True
+
+    def abandon(self, call: ThreadCall) -> None:
+        """Gives the place of a call that will not end to another thread."""
+        with self._lock:
+            if call.abandoned or call.finished:
+                return
+            call.abandoned = True
+            self._threads -= 1
+            if self._calls and not self._closed:
+                self._start_thread()
+
+    def close(self) -> None:
+        """Lets idle threads go; running ones go when their call ends."""
+        with self._lock:
+            self._closed = True
+            self._calls.clear()
+            self._lock.notify_all()
+
+    def _start_thread(self) -> None:
+        self._threads += 1
+        name = f"longcall-handler-{next(self._numbers)}"
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def _work(self) -> None:
+        while (call := self._next()) is not None:
+            call.run()
+            with self._lock:
+                call.finished = True
+                if call.abandoned:
+                    return  # Another thread has taken this one's place.
+            del call
+
+    def _next(self) -> ThreadCall | None:
+        with self._lock:
+            self._idle += 1
+            while not self._calls and not self._closed:
+                self._lock.wait()
+            self._idle -= 1
+            if self._calls:
+                return self._calls.popleft()
+            self._threads -= 1
+            return None

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims due requests, has them run, renews their leases and writes down how they ended."""
+
+from longcall_server.worker.sweeper import Sweeper
+from longcall_server.worker.worker import Worker
+from longcall_server.worker.writer import LeaseWriter, until_known
+
+__all__ = ["LeaseWriter", "Sweeper", "Worker", "until_known"]

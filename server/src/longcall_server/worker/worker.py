@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker: a bounded number of leased executions. It knows no gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from longcall_server.bus.base import Bus
+from longcall_server.core.codes import ErrorCode, RequestStatus
+from longcall_server.core.lifecycle import cancelled_error
+from longcall_server.executor import (
+    Cancelled,
+    Completed,
+    Execution,
+    Executor,
+    Failed,
+    Outcome,
+    Stopped,
+    error_info,
+)
+from longcall_server.files import FileStore
+from longcall_server.handlers.attempt import Call
+from longcall_server.handlers.registry import Handlers
+from longcall_server.stores.base import (
+    Claimed,
+    Fenced,
+    Lease,
+    LogFull,
+    Record,
+    Renewal,
+    Renewed,
+    RequestKey,
+    Store,
+    StoreError,
+)
+from longcall_server.worker.sweeper import Sweeper
+from longcall_server.worker.writer import LeaseWriter, until_known
+
+_log = logging.getLogger(__name__)
+
+_GIVE_WAY = 2.0
+"""Seconds that a handler may take to end when its request is handed back."""
+_RETRY_STORE = 1.0
+"""Seconds before a claim or a renewal that failed is made anew."""
+
+
+class _Run:
+    """One leased execution."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.execution: Execution
+        self.writer: LeaseWriter
+        self.finishing = False
+        self.fenced = False
+        self.handed_back = False
+
+    def fence(self) -> None:
+        """The attempt is no longer the current one: nothing of it counts any more."""
+        self.fenced = True
+        self.execution.stop()
+
+
+class Worker:
+    """Runs the durable requests of one process.
+
+    `name` is unique among all workers. It claims when the bus rings, when the sweep says that
+    something is due, and every `poll_ms`; leases last `lease_ms` and are renewed at a third.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        handlers: Handlers,
+        executor: Executor,
+        files: FileStore,
+        *,
+        name: str,
+        concurrency: int = 32,
+        lease_ms: int = 30_000,
+        poll_ms: int = 5_000,
+    ) -> None:
+        self.name = name
+        self.lease_ms = lease_ms
+        self._store = store
+        self._bus = bus
+        self._handlers = handlers
+        self._executor = executor
+        self._files = files
+        self._concurrency = concurrency
+        self._poll = poll_ms / 1000
+        self._sweeper = Sweeper(
+            store, bus, files, poll_ms=poll_ms, on_work=self._wake_up, on_changed=self._look_at
+        )
+        self._runs: dict[RequestKey, _Run] = {}
+        self._drives: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._hungry = False
+        """More was due than there was room for."""
+        self._draining = False
+        self._handing_back = False
+        self._asked: set[RequestKey] = set()
+        self._ask = asyncio.Event()
+        self._claiming: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unwatch: list[Callable[[], None]] = []
+
+    @property
+    def running(self) -> int:
+        """How many requests it runs now."""
+        return len(self._runs)
+
+    async def start(self) -> None:
+        """Begins to claim, to renew and to sweep."""
+        self._unwatch = [
+            self._bus.watch_work(self._work_rang),
+            self._bus.watch_cancels(lambda key: self._look_at((key,))),
+        ]
+        self._claiming = asyncio.create_task(self._claim_for_ever(), name="longcall claims")
+        self._tasks = [
+            asyncio.create_task(self._renew_for_ever(), name="longcall leases"),
+            asyncio.create_task(self._sweeper.run(), name="longcall sweep"),
+        ]
+
+    def adopt(self, claimed: Claimed, execution: Execution) -> None:
+        """Takes over a quick execution that was promoted (PROTOCOL 10.7): it goes on running, its
+        context writes to the log from now on, and its outcome will come from there."""
+        run = self._begin(claimed.lease)
+        run.execution = execution
+        execution.writer = run.writer
+        self._drive(run, claimed.record)
+
+    async def drain(self, grace: float) -> None:
+        """Claims nothing more, waits `grace` seconds for what runs, and hands the rest back."""
+        self._draining = True
+        self._wake.set()
+        if self._claiming is not None:
+            await self._claiming
+        await _at_most(self._idle(), grace)
+        self._handing_back = True
+        for run in tuple(self._runs.values()):
+            self._hand_back(run)
+
+    async def close(self) -> None:
+        """Drains without grace, then ends everything that is still under way."""
+        await self.drain(0)
+        if self._drives:
+            _, late = await asyncio.wait(self._drives, timeout=2 * _GIVE_WAY + self._poll)
+            for task in late:
+                _log.error("%s could not be written down; its lease will end", task.get_name())
+                task.cancel()
+        for unwatch in self._unwatch:
+            unwatch()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._drives, return_exceptions=True)
+
+    # --- Claims -----------------------------------------------------------------------------------
+
+    def _work_rang(self) -> None:
+        self._wake.set()
+        self._sweeper.poke()
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+
+    async def _claim_for_ever(self) -> None:
+        actions = self._handlers.actions()
+        while not self._draining:
+            self._wake.clear()
+            free = self._concurrency - len(self._runs)
+            claimed: Sequence[Claimed] = ()
+            wait = self._poll
+            if free > 0:
+                try:
+                    claimed = await self._store.claim(
+                        self.name, actions, limit=free, lease_ms=self.lease_ms
+                    )
+                except StoreError as error:
+                    # What it may have leased comes back when that lease ends.
+                    _log.warning("a claim failed: %r", error)
+                    wait = min(wait, _RETRY_STORE)
+            for one in claimed:
+                self._start(one)
+            self._hungry = len(claimed) >= free
+            await _at_most(_heard(self._wake), wait)
+
+    def _start(self, claimed: Claimed) -> None:
+        record = claimed.record
+        registration = self._handlers.get(record.action)
+        assert registration is not None  # only the actions of `_handlers` are claimed
+        run = self._begin(claimed.lease)
+        run.execution = self._executor.start(registration, Call.of(record), run.writer)
+        self._drive(run, record)
+
+    def _begin(self, lease: Lease) -> _Run:
+        run = _Run(lease)
+        run.writer = LeaseWriter(self._store, self._bus, self._files, lease, run.fence)
+        return run
+
+    def _drive(self, run: _Run, record: Record) -> None:
+        key = run.lease.key
+        self._runs[key] = run
+        task = asyncio.create_task(self._follow(run), name=f"request {key.id}")
+        self._drives.add(task)
+        task.add_done_callback(self._drives.discard)
+        if record.cancel_requested_at is not None:
+            run.execution.cancel(record.cancel_reason)
+        if record.deadline_at is not None:
+            self._sweeper.expect(record.deadline_at)
+        if self._handing_back:
+            self._hand_back(run)
+        self._bus.request_changed(key)
+
+    async def _idle(self) -> None:
+        while self._drives:
+            await asyncio.wait(self._drives)
+
+    def _hand_back(self, run: _Run) -> None:
+        if not run.finishing:
+            run.handed_back = True
+            run.execution.stop()
+
+    # --- The end of a run -------------------------------------------------------------------------
+
+    async def _follow(self, run: _Run) -> None:
+        key = run.lease.key
+        try:
+            outcome = await run.execution.outcome()
+            run.finishing = True
+            if run.handed_back:
+                await _at_most(run.execution.ended(), _GIVE_WAY)
+            recorded = await self._end(run, outcome)
+            await self._release_files(run, recorded=recorded)
+        except Exception:
+            # Whether its files were recorded is not known: the next start of the server finds out.
+            _log.exception("request %s could not be finished", key.id)
+        finally:
+            if self._runs.get(key) is run:
+                del self._runs[key]
+            if self._hungry:
+                self._wake.set()
+
+    async def _end(self, run: _Run, outcome: Outcome) -> bool:
+        """Writes the end of an attempt down; whether its files were recorded."""
+        try:
+            if not run.fenced:
+                await run.writer.close()
+            return not run.fenced and await self._write_down(run, outcome)
+        except Fenced:
+            return False
+
+    async def _write_down(self, run: _Run, outcome: Outcome) -> bool:
+        match outcome:
+            case Completed(result):
+                try:
+                    await self._complete(run, result)
+                    return True
+                except LogFull as error:
+                    message = f"The log of the request has no room for its result. {error}".strip()
+                    info = error_info(ErrorCode.RESOURCE_EXHAUSTED, message, retryable=False)
+                    await self._fail(run, Failed(info, retryable=False))
+            case Failed():
+                await self._fail(run, outcome)
+            case Cancelled():
+                info = cancelled_error(run.execution.attempt.cancel_reason)
+                await self._fail(run, Failed(info, retryable=False))
+            case Stopped() if run.handed_back:
+                info = error_info(ErrorCode.UNAVAILABLE, "The server that ran it is going away.")
+                await self._fail(run, Failed(info, retryable=True), counted=False)
+            case Stopped():
+                info = error_info(ErrorCode.INTERNAL_ERROR, "The handler gave up its attempt.")
+                await self._fail(run, Failed(info, retryable=True))
+        return False
+
+    async def _complete(self, run: _Run, result: str) -> None:
+        execution = run.execution
+        await until_known(
+            f"the end of request {run.lease.key.id}",
+            lambda: self._store.complete(
+                run.lease, result, progress=execution.progress, files=execution.files
+            ),
+        )
+        self._files.recorded(execution.files)
+        self._bus.request_changed(run.lease.key)
+
+    async def _fail(self, run: _Run, failed: Failed, *, counted: bool = True) -> None:
+        record = await until_known(
+            f"the end of request {run.lease.key.id}",
+            lambda: self._store.fail(
+                run.lease,
+                failed.error,
+                retryable=failed.retryable,
+                counted=counted,
+                retry_after_ms=failed.retry_after_ms,
+                progress=run.execution.progress,
+            ),
+        )
+        self._bus.request_changed(run.lease.key)
+        if record.status is RequestStatus.RETRYING:
+            self._sweeper.expect(record.due_at)
+            if not counted:
+                self._bus.work_available()
+
+    async def _release_files(self, run: _Run, *, recorded: bool) -> None:
+        attempt = run.execution.attempt
+        if attempt.has_files:
+            await asyncio.to_thread(attempt.release_files, recorded=recorded)
+
+    # --- Leases -----------------------------------------------------------------------------------
+
+    def _look_at(self, keys: Sequence[RequestKey]) -> None:
+        """Asks the store at once how it stands with these: a cancel, a deadline, a lost lease."""
+        mine = [key for key in keys if key in self._runs]
+        if mine:
+            self._asked.update(mine)
+            self._ask.set()
+            self._sweeper.poke()
+
+    async def _renew_for_ever(self) -> None:
+        interval = self.lease_ms / 3000
+        loop = asyncio.get_running_loop()
+        all_at = loop.time() + interval
+        while True:
+            try:
+                async with asyncio.timeout_at(all_at):
+                    await self._ask.wait()
+            except TimeoutError:
+                self._asked.update(self._runs)
+            self._ask.clear()
+            everyone = loop.time() >= all_at
+            done = await self._renew()
+            if everyone:
+                all_at = loop.time() + (interval if done else min(interval, _RETRY_STORE))
+
+    async def _renew(self) -> bool:
+        runs = [self._runs[key] for key in self._asked if key in self._runs]
+        self._asked.clear()
+        if not runs:
+            return True
+        renewals = [Renewal(run.lease, run.execution.progress) for run in runs]
+        try:
+            answers = await self._store.renew(renewals, lease_ms=self.lease_ms)
+        except StoreError as error:
+            _log.warning("leases could not be renewed: %r", error)
+            return False
+        for run, answer in zip(runs, answers, strict=True):
+            self._renewed(run, answer)
+        return True
+
+    def _renewed(self, run: _Run, answer: Renewed) -> None:
+        if run.finishing:
+            return  # How the end was taken, its own write tells.
+        if answer.lease is None:
+            _log.info("request %s: attempt %d is fenced", run.lease.key.id, run.lease.attempt)
+            run.fence()
+            return
+        run.lease = answer.lease
+        if answer.cancel_requested:
+            run.execution.cancel(answer.cancel_reason)
+
+
+async def _heard(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _at_most(work: Awaitable[None], seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work

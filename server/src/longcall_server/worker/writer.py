@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the handler of a stored request writes: its log, under the fence of its lease."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from longcall_server.bus.base import Bus
+from longcall_server.core import events
+from longcall_server.core.events import EventDraft
+from longcall_server.files import FileStore
+from longcall_server.handlers.attempt import FileDraft
+from longcall_server.handlers.errors import AttemptFenced, LogLimitReached
+from longcall_server.stores.base import (
+    Fenced,
+    Lease,
+    LogFull,
+    OutcomeUnknown,
+    Store,
+    StoredProgress,
+    StoreUnavailable,
+)
+
+_log = logging.getLogger(__name__)
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 2.0
+
+T = TypeVar("T")
+
+
+async def until_known(what: str, write: Callable[[], Awaitable[T]]) -> T:
+    """Repeats one idempotent write until its outcome is known (PROTOCOL 10.3).
+
+    It ends with the write's own answer or error, or when its task is cancelled.
+    """
+    wait = _FIRST_WAIT
+    while True:
+        try:
+            return await write()
+        except (OutcomeUnknown, StoreUnavailable) as error:
+            _log.warning("%s is repeated: %r", what, error)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+
+class LeaseWriter:
+    """The `AttemptWriter` of a lease. Appends follow each other, whoever asks (PROTOCOL 10.18)."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        files: FileStore,
+        lease: Lease,
+        on_fenced: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._files = files
+        self._lease = lease
+        self._on_fenced = on_fenced
+        self._operation = 0
+        self._closed = False
+        self._turn = asyncio.Lock()
+        self._writes: set[asyncio.Task[int]] = set()
+
+    def progress(self, progress: StoredProgress) -> None:
+        """To the followers at once; the store gets it with the next renewal or the end."""
+        self._bus.progress_reported(self._lease.key, progress)
+
+    async def chunk(self, data: str, checkpoint: str | None) -> int:
+        """Appends a chunk, with a checkpoint in the same transaction; returns its `seq`."""
+        lease = self._lease
+        return await self._append(events.chunk(lease.key.id, lease.attempt, data), checkpoint)
+
+    async def save_checkpoint(self, checkpoint: str) -> None:
+        """Keeps a checkpoint."""
+        await self._append(None, checkpoint)
+
+    async def open_file(self, name: str, media_type: str) -> FileDraft:
+        """Begins a file of this attempt."""
+        return await self._files.open(self._lease.key, self._lease.attempt, name, media_type)
+
+    async def close(self) -> None:
+        """Takes no more writes and waits for those that have begun."""
+        self._closed = True
+        if self._writes:
+            await asyncio.wait(self._writes)
+
+    async def _append(self, draft: EventDraft | None, checkpoint: str | None) -> int:
+        # A handler that is cancelled here must not leave a write whose outcome nobody learns:
+        # the next operation number would be wrong.
+        write = asyncio.create_task(self._write(draft, checkpoint))
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+        return await asyncio.shield(write)
+
+    async def _write(self, draft: EventDraft | None, checkpoint: str | None) -> int:
+        async with self._turn:
+            if self._closed:
+                raise AttemptFenced("the handler has ended")
+            operation = self._operation + 1
+            try:
+                seq = await until_known(
+                    f"a write of request {self._lease.key.id}",
+                    lambda: self._store.append(
+                        self._lease, draft, operation=operation, checkpoint=checkpoint
+                    ),
+                )
+            except Fenced:
+                self._on_fenced()
+                raise AttemptFenced("this attempt is no longer the current one") from None
+            except LogFull as error:
+                raise LogLimitReached(f"The log of the request is full. {error}".strip()) from None
+            self._operation = operation
+        self._bus.request_changed(self._lease.key)
+        return seq
