@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+import longcall_demo
+from longcall_demo.actions import Health
+from longcall_server import Registration, RequestContext, ServerInfo
+
+
+def registration(action: str) -> Registration:
+    found = longcall_demo.handlers.get(action)
+    assert found is not None
+    return found
+
+
+def context(started_at: datetime) -> RequestContext:
+    server = ServerInfo(version="1.2.3", store="memory", started_at=started_at)
+    return cast(RequestContext, SimpleNamespace(server=server))
+
+
+def test_the_application_answers_four_actions_two_of_them_quick() -> None:
+    durable = {name: registration(name).durable for name in longcall_demo.handlers.actions()}
+    assert durable == {
+        "generate_report": True,
+        "echo": False,
+        "echo_async": True,
+        "health": False,
+    }
+
+
+@pytest.mark.parametrize("action", ["echo", "echo_async"])
+@pytest.mark.parametrize(
+    "text", ["null", "0", '"ü\\u0000"', "[]", '{"b":1,"a":[1.5,null,true,{"":"x"}]}', "1e300"]
+)
+async def test_an_echo_gives_back_exactly_its_payload(action: str, text: str) -> None:
+    echo = registration(action)
+    payload: Any = echo.validate(text)
+    result = await echo.function(context(datetime.now(UTC)), payload)
+    given_back = json.loads(echo.result_adapter.dump_json(result))
+    assert repr(given_back) == repr(json.loads(text))
+
+
+async def test_health_tells_which_server_and_since_when() -> None:
+    started = datetime.now(UTC) - timedelta(hours=1)
+    health = await registration("health").function(context(started))
+    assert health == Health(
+        status="ok", version="1.2.3", store="memory", uptime_ms=health.uptime_ms
+    )
+    assert 3_600_000 <= health.uptime_ms < 3_660_000
+
+
+async def test_a_clock_set_back_reads_as_no_uptime() -> None:
+    started = datetime.now(UTC) + timedelta(hours=1)
+    assert (await registration("health").function(context(started))).uptime_ms == 0

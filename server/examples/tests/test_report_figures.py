@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of reports against figures found in another, simple way: all records in memory,
+grouped by the text of their date, added as fractions."""
+
+import csv
+import io
+from collections import Counter, defaultdict
+from datetime import date, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Reporter
+
+from longcall_demo.make_csv import records
+from longcall_demo.report.source import BATCH_RECORDS, find_source
+
+Key = tuple[str, str]
+
+CASES: list[dict[str, Any]] = [
+    {"report_type": "monthly"},
+    {"report_type": "monthly", "group_by": "week"},
+    {"report_type": "monthly", "group_by": "month"},
+    {"report_type": "quarterly"},
+    {"report_type": "quarterly", "group_by": "day", "start_date": "2013-02-03"},
+    {"report_type": "annual"},
+    {"report_type": "annual", "group_by": "week", "end_date": "2014-05-06"},
+    {"report_type": "annual", "group_by": "year"},
+    {"report_type": "custom", "start_date": "2012-12-25", "end_date": "2013-03-07"},
+    {
+        "report_type": "custom",
+        "group_by": "week",
+        "start_date": "2012-12-27",
+        "end_date": "2015-01-02",
+    },
+    {
+        "report_type": "custom",
+        "group_by": "year",
+        "start_date": "2012-06-01",
+        "end_date": "2015-06-01",
+    },
+]
+
+
+def period_text(day: date, case: dict[str, Any]) -> str:
+    kind = case["report_type"]
+    quarter = {"01": 1, "02": 1, "03": 1, "04": 2, "05": 2, "06": 2, "07": 3, "08": 3, "09": 3}
+    if kind == "custom":
+        return f"{case['start_date']}/{case['end_date']}"
+    if kind == "quarterly":
+        return f"{day:%Y}-Q{quarter.get(f'{day:%m}', 4)}"
+    return day.strftime("%Y-%m" if kind == "monthly" else "%Y")
+
+
+def group_text(day: date, case: dict[str, Any]) -> str:
+    usual = {"monthly": "day", "quarterly": "week", "annual": "month", "custom": "day"}
+    group = case.get("group_by") or usual[case["report_type"]]
+    return day.strftime({"day": "%Y-%m-%d", "week": "%G-%V", "month": "%Y-%m", "year": "%Y"}[group])
+
+
+def figures(values: list[Fraction]) -> dict[str, Any]:
+    if not values:
+        return {"count": 0, "sum": 0.0, "mean": None, "min": None, "max": None}
+    total = sum(values, Fraction(0))
+    return {
+        "count": len(values),
+        "sum": float(total),
+        "mean": float(total / len(values)),
+        "min": float(min(values)),
+        "max": float(max(values)),
+    }
+
+
+def all_figures(
+    found: list[dict[str, str]], numbers: list[str], categories: list[str]
+) -> dict[str, Any]:
+    return {
+        "records": len(found),
+        "numbers": {
+            name: figures([Fraction(record[name]) for record in found if record[name]])
+            for name in numbers
+        },
+        "categories": {
+            name: dict(Counter(record[name] for record in found if record[name]))
+            for name in categories
+        },
+    }
+
+
+def expected(
+    path: Path, case: dict[str, Any], when: str, numbers: list[str], categories: list[str]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows, and the figures over all of them."""
+    first, last = case.get("start_date", "0001-01-01"), case.get("end_date", "9999-12-31")
+    groups: dict[Key, list[dict[str, str]]] = defaultdict(list)
+    kept = []
+    with path.open(newline="") as file:
+        for record in csv.DictReader(file):
+            text = record[when][:10].replace("/", "-")
+            if first <= text <= last:
+                day = date.fromisoformat(text)
+                kept.append(record)
+                groups[period_text(day, case), group_text(day, case)].append(record)
+    # Each group's days, by counting through every day of the calendar.
+    days: dict[Key, list[str]] = defaultdict(list)
+    day = date(2011, 1, 1)
+    while day < date(2018, 1, 1):
+        if first <= str(day) <= last:
+            days[period_text(day, case), group_text(day, case)].append(str(day))
+        day += timedelta(days=1)
+    rows = [
+        {"period": key[0], "start": days[key][0], "end": days[key][-1]}
+        | all_figures(groups[key], numbers, categories)
+        for key in sorted(groups, key=lambda key: days[key][0])
+    ]
+    return rows, all_figures(kept, numbers, categories)
+
+
+WEATHER = ("date", ["precipitation", "temp_max", "temp_min", "wind"], ["weather"])
+SALES = ("timestamp", ["units", "price", "temperature"], ["region", "channel"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rows_and_summary_of_the_weather_are_those_of_a_plain_count(
+    report: Reporter, case: dict[str, Any]
+) -> None:
+    rows, whole = expected(find_source(None), case, *WEATHER)
+    result, recorder = report(format="csv", **case)
+    assert recorder.rows == rows
+    summary = result.summary.model_dump(mode="json")
+    assert {name: summary[name] for name in whole} == whole
+    assert (result.rows, result.summary.periods) == (len(rows), len({r["period"] for r in rows}))
+    assert summary["ignored_columns"] == []
+
+
+@pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "not in order"])
+@pytest.mark.parametrize("case", CASES[:4], ids=str)
+def test_rows_of_many_records_a_day_are_those_of_a_plain_count(
+    report: Reporter, case: dict[str, Any], shuffle: bool
+) -> None:
+    source = report.source("".join(records(9_000, 3, date(2012, 11, 20), 200, shuffle=shuffle)))
+    rows, whole = expected(report.data / source, case, *SALES)
+    result, recorder = report(format="csv", source=source, **case)
+    assert recorder.rows == rows
+    summary = result.summary.model_dump(mode="json")
+    assert {name: summary[name] for name in whole} == whole
+
+
+def test_the_file_holds_every_row_with_every_figure(report: Reporter) -> None:
+    _, recorder = report(format="csv", report_type="annual", group_by="month")
+    lines = list(csv.DictReader(io.StringIO(recorder.content.decode(), newline="")))
+    assert len(lines) == len(recorder.rows) == 48
+    for line, row in zip(lines, recorder.rows, strict=True):
+        assert [line[name] for name in ("period", "start", "end")] == [
+            row[name] for name in ("period", "start", "end")
+        ]
+        assert int(line["records"]) == row["records"]
+        for name, found in row["numbers"].items():
+            assert {figure: float(line[f"{name}_{figure}"]) for figure in found} == found
+        counts = {k.removeprefix("weather="): int(v) for k, v in line.items() if "=" in k}
+        assert {value: n for value, n in counts.items() if n} == row["categories"]["weather"]
+
+
+def test_sums_are_exact_where_doubles_would_not_be(report: Reporter) -> None:
+    values = ["0.1"] * 10 + ["1e16", "1", "-1e16", "1e-30"]
+    source = report.source("day,x\n" + "".join(f"2020-01-01,{value}\n" for value in values))
+    result, _ = report(format="csv", report_type="monthly", source=source)
+    assert result.summary.numbers["x"].sum == 2.0
+    assert result.summary.numbers["x"].mean == float(Fraction(sum(map(Fraction, values))) / 14)
+
+
+def test_missing_values_are_not_counted(report: Reporter) -> None:
+    source = report.source("date,x,kind\n2020-01-01,,a\n2020-01-02,NA,\n2020-01-03, 4 , a\n")
+    _, recorder = report(format="csv", report_type="monthly", source=source)
+    nothing = {"count": 0, "sum": 0.0, "mean": None, "min": None, "max": None}
+    assert [row["numbers"]["x"] for row in recorder.rows[:2]] == [nothing, nothing]
+    assert recorder.rows[2]["numbers"]["x"]["sum"] == 4.0
+    assert [row["categories"]["kind"] for row in recorder.rows] == [{"a": 1}, {}, {"a": 1}]
+
+
+def test_disorder_between_two_batches_is_seen_as_well(report: Reporter) -> None:
+    later = "2020-01-02,1\n" * BATCH_RECORDS
+    source = report.source(f"date,x\n{later}2020-01-01,1\n")
+    _, recorder = report(format="csv", report_type="monthly", source=source)
+    found = [(row["start"], row["records"]) for row in recorder.rows]
+    assert found == [("2020-01-01", 1), ("2020-01-02", BATCH_RECORDS)]
