@@ -60,7 +60,13 @@ class Recorder:
     @contextmanager
     def file(self, name: str, media_type: str) -> Iterator[SimpleNamespace]:
         file = SimpleNamespace(path=self._folder / name, size=0, sha256="")
-        file.path.write_bytes(b"")
+
+        def write(data: bytes) -> None:
+            with file.path.open("ab") as stream:
+                stream.write(data)
+
+        file.write = write
+        file.path.unlink(missing_ok=True)
         yield file
         self.content = file.path.read_bytes()
         file.size, file.sha256 = len(self.content), hashlib.sha256(self.content).hexdigest()

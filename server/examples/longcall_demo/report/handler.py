@@ -11,7 +11,6 @@ once, in order, and the file and the summary are those of an unbroken run.
 import re
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 from pydantic import BaseModel, JsonValue
@@ -24,7 +23,7 @@ from longcall_demo.report.render_pdf import PdfPages
 from longcall_demo.report.source import Source, find_source
 from longcall_demo.report.style import Look
 from longcall_demo.report.survey import Survey, survey_source
-from longcall_server import HandlerError, SyncRequestContext
+from longcall_server import HandlerError, SyncHandlerFile, SyncRequestContext
 
 MAX_CHUNK_BYTES = 262_144
 """Far below a message's default limit of 1 MiB, however the server writes its JSON."""
@@ -52,7 +51,7 @@ def generate_report(ctx: SyncRequestContext, params: ReportParams) -> Report:
         run = _Run(ctx, params, source, survey)
         name = _file_name(source, params)
         with ctx.file(name, MEDIA_TYPES[params.format]) as file:
-            run.render(_renderer(run, file.path))
+            run.render(_renderer(run, file))
             source.raise_if_changed()
         return Report(
             file=name,
@@ -95,12 +94,12 @@ class _Renderer(Protocol):
     def save(self) -> None: ...
 
 
-def _renderer(run: "_Run", path: Path) -> _Renderer:
+def _renderer(run: "_Run", file: SyncHandlerFile) -> _Renderer:
     survey, params = run.survey, run.params
     numbers = {column.name: column.decimals for column in survey.columns.numbers}
     categories = {column.name: values for column, values in survey.categories.items()}
     if params.format is Format.CSV:
-        return CsvTable(path, list(numbers), categories)
+        return CsvTable(file.write, list(numbers), categories)
     look = Look(
         source=run.source.name,
         subject=f"{params.report_type.value} report by {params.group.value}",
@@ -111,7 +110,7 @@ def _renderer(run: "_Run", path: Path) -> _Renderer:
         categories=list(categories),
         single=survey.records == len(run.plan.groups),
     )
-    return PdfPages(path, look)
+    return PdfPages(file.path, look)
 
 
 class _Run:

@@ -2,9 +2,8 @@
 """The report's table as a CSV file: one line a row, one column a figure."""
 
 import csv
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+import io
+from collections.abc import Callable, Sequence
 
 from longcall_demo.report.params import NumberFigures, Row
 from longcall_demo.report.plan import Page
@@ -21,25 +20,28 @@ class CsvTable:
     them as a double gives the very same one; lines end with CR LF (RFC 4180).
     """
 
-    def __init__(self, path: Path, numbers: list[str], categories: dict[str, list[str]]) -> None:
-        self._path = path
+    def __init__(
+        self, write: Callable[[bytes], None], numbers: list[str], categories: dict[str, list[str]]
+    ) -> None:
+        self._write = write
         self._numbers = numbers
         self._categories = categories
         names = ["period", "start", "end", "records"]
         names += [f"{name}_{figure}" for name in numbers for figure in FIGURES]
         names += [f"{name}={value}" for name, values in categories.items() for value in values]
-        self._write("w", [names])
+        self._append([names])
 
     def page(self, page: Page, rows: list[Row], total: Row) -> None:
         """Appends `rows`; the table has no lines of totals."""
-        self._write("a", [self._cells(row) for row in rows])
+        self._append([self._cells(row) for row in rows])
 
     def save(self) -> None:
         """Nothing is left to do: every page was written."""
 
-    def _write(self, mode: Literal["w", "a"], lines: Sequence[Sequence[object]]) -> None:
-        with self._path.open(mode, encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(lines)
+    def _append(self, lines: Sequence[Sequence[object]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(lines)
+        self._write(text.getvalue().encode())
 
     def _cells(self, row: Row) -> list[object]:
         cells: list[object] = [row.period, row.start, row.end, row.records]
