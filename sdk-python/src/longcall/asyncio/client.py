@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: ASYNC109 - a caller's patience is a part of the protocol (PROTOCOL 9.3)
+"""The door: `connect`, and what a client can ask."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from pydantic import JsonValue
+
+from ..codec import invalid, to_json_value
+from ..errors import ConfigurationError, ConnectionClosed, WaitTimeout
+from ..events import Announcement, Chunk, ClientState, Progress, RequestSummary, Status
+from ..identifiers import new_request_id
+from ..options import Options, Token, checked_url
+from ..protocol import TrackedRequest
+from ..states import ConnectionState
+from .connection import Connection, checked_token
+from .handle import Callback, Callbacks, RequestHandle
+
+Duration: TypeAlias = float | timedelta
+"""Seconds, or a `timedelta`."""
+
+
+def connect(
+    url: str,
+    token: Token = None,
+    *,
+    options: Options | None = None,
+    on_state: Callable[[ClientState], object] | None = None,
+    on_announcement: Callable[[Announcement], object] | None = None,
+) -> Client:
+    """Returns a client; `async with` starts and closes it.
+
+    ::
+
+        async with connect("wss://example.com/v1/connect", token=fetch_token) as client:
+            report = await client.call("generate_report", {"format": "csv"})
+
+    It connects in the background and reconnects for ever: requests made meanwhile wait.
+
+    Args:
+        url: Where the server is; `/v1/connect` is put where the path lacks.
+        token: The JWT, or a function, plain or async, that gives a fresh one each time. It is
+            called with the reason: `"connect"`, `"refresh"`, or `"unauthorized"` when the server
+            refused the one before. One that fails is called again later.
+        options: How the client behaves.
+        on_state: Called at each change of the connection's state.
+        on_announcement: Called with each announcement of an operator.
+
+    Raises:
+        ConfigurationError: The address or the token cannot be used.
+    """
+    return Client(
+        url,
+        token,
+        options=options or Options(),
+        on_state=on_state,
+        on_announcement=on_announcement,
+    )
+
+
+class Client:
+    """Calls actions, wherever the connection is just now. Made by `connect`; PROTOCOL 9.
+
+    All of it belongs to the event loop in which it was started.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Token,
+        *,
+        options: Options,
+        on_state: Callable[[ClientState], object] | None = None,
+        on_announcement: Callable[[Announcement], object] | None = None,
+    ) -> None:
+        self._url = checked_url(url)
+        self._token = token if callable(token) else checked_token(token)
+        self._options = options
+        self._on_state = on_state
+        self._on_announcement = on_announcement
+        self._started: Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._started is not None:
+            raise ConfigurationError("a client is started once; connect() gives another")
+        connection = Connection(
+            self._url, self._token, self._options, on_announcement=self._on_announcement
+        )
+        if self._on_state is not None:
+            connection.states.append(self._on_state)
+        self._started = connection
+        connection.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def _connection(self) -> Connection:
+        if self._started is None:
+            raise ConfigurationError("the client is not started: use `async with connect(...)`")
+        return self._started
+
+    async def close(self) -> None:
+        """Closes the client for good. What runs on the server goes on. PROTOCOL 9.3.4."""
+        await self._connection.close()
+
+    # The connection.
+
+    @property
+    def state(self) -> ClientState:
+        """The state of the connection."""
+        return self._connection.protocol.state
+
+    @property
+    def ignored(self) -> int:
+        """How many messages of the server were ignored: of unknown type, or malformed."""
+        return self._connection.protocol.ignored
+
+    async def ready(self, *, timeout: float | None = None) -> None:
+        """Waits until the connection is ready. Nothing needs this: requests wait by themselves.
+
+        Raises:
+            WaitTimeout: It is not ready within `timeout` seconds.
+            ConnectionClosed: The client is closed for good.
+        """
+        connection = self._connection
+        ends = (ConnectionState.READY, ConnectionState.DRAINING, ConnectionState.CLOSED)
+        try:
+            async with asyncio.timeout(timeout):
+                await connection.wait(
+                    connection.state_changed, lambda: connection.protocol.state.name in ends
+                )
+        except TimeoutError:
+            raise WaitTimeout from None
+        if self.state.name == ConnectionState.CLOSED:
+            raise ConnectionClosed(self.state.code, self.state.reason)
+
+    async def states(self) -> AsyncIterator[ClientState]:
+        """Yields the state of the connection, and each one after it; ends with `closed`.
+
+        Who takes them slowly gets the newest: at most 100 wait.
+        """
+        connection = self._connection
+        waiting = [connection.protocol.state]
+
+        def show(state: ClientState) -> None:
+            waiting.append(state)
+            del waiting[:-100]
+
+        connection.states.append(show)
+        try:
+            while True:
+                await connection.wait(connection.state_changed, lambda: bool(waiting))
+                state = waiting.pop(0)
+                yield state
+                if state.name == ConnectionState.CLOSED:
+                    return
+        finally:
+            connection.states.remove(show)
+
+    # Requests.
+
+    async def call(
+        self,
+        action: str,
+        payload: object = None,
+        *,
+        on_progress: Callback[Progress] | None = None,
+        on_chunk: Callback[Chunk] | None = None,
+        on_status: Callback[Status] | None = None,
+        timeout: float | None = None,
+        deadline: Duration | None = None,
+        id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        priority: int | None = None,
+        delay: Duration | None = None,
+        callback_url: str | None = None,
+        traceparent: str | None = None,
+    ) -> JsonValue:
+        """Calls an action and returns its result, in a second or in a day.
+
+        Args:
+            action: What to call.
+            payload: Its arguments: any JSON value, pydantic model or dataclass.
+            on_progress: Called with each progress.
+            on_chunk: Called with each piece of the result, in order, each once. When an attempt
+                begins anew, `on_status` tells which ones still stand (`chunks_kept_to`).
+            on_status: Called when the request is queued, begins, or will be tried again.
+            timeout: The caller's patience in seconds; None: for ever. Its end cancels nothing:
+                `client.attach(error.request_id)` comes back.
+            deadline: When the *server* ends the request with TIMEOUT, after its acceptance.
+            id: The id and idempotency key; None: a fresh UUIDv7.
+            metadata: Notes for the handler: at most 32 keys of 64, values of 512 characters.
+            priority: 0 to 9, higher first; the server's default is 5.
+            delay: The earliest start after acceptance.
+            callback_url: Where a signed webhook goes at the end.
+            traceparent: W3C trace context.
+
+        The result is returned after all callbacks were made. What a callback raises is logged.
+        Cancelling the task that calls is not cancelling the request.
+
+        Raises:
+            RequestError: The request was refused, failed, was cancelled or timed out; by code.
+            WaitTimeout: The patience ended.
+            ConnectionClosed: The client is closed for good.
+        """
+        callbacks = Callbacks(on_progress, on_chunk, on_status)
+        state = self._submit(
+            action,
+            payload,
+            id=id,
+            metadata=metadata,
+            priority=priority,
+            deadline=deadline,
+            delay=delay,
+            callback_url=callback_url,
+            traceparent=traceparent,
+        )
+        handle = RequestHandle(self._connection, state, keeps_first=bool(callbacks))
+        async with handle.patience(timeout):
+            if callbacks:
+                await handle.watch(callbacks)
+            return await handle.result()
+
+    async def submit(
+        self,
+        action: str,
+        payload: object = None,
+        *,
+        timeout: float | None = None,
+        deadline: Duration | None = None,
+        id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        priority: int | None = None,
+        delay: Duration | None = None,
+        callback_url: str | None = None,
+        traceparent: str | None = None,
+    ) -> RequestHandle:
+        """Submits a request and returns its handle once the server has stored it.
+
+        A quick action is answered at once: its handle is finished and has no events. The arguments
+        are those of `call`; `timeout` is the patience until the server has it.
+
+        Raises:
+            RequestError: The request was refused; by code.
+            WaitTimeout: The patience ended.
+            ConnectionClosed: The client is closed for good.
+        """
+        state = self._submit(
+            action,
+            payload,
+            id=id,
+            metadata=metadata,
+            priority=priority,
+            deadline=deadline,
+            delay=delay,
+            callback_url=callback_url,
+            traceparent=traceparent,
+        )
+        handle = RequestHandle(self._connection, state)
+        await handle.settle(timeout)
+        return handle
+
+    def attach(self, id: str) -> RequestHandle:
+        """Returns a handle of a request that was submitted by anybody of the same identity.
+
+        Does not wait: an id that is unknown to the server shows when the handle is used.
+
+        Raises:
+            ValidationError: It has not the form of an id.
+            ConnectionClosed: The client is closed for good.
+        """
+        with self._connection.step() as now:
+            state = self._connection.protocol.attach(id, now)
+        return RequestHandle(self._connection, state)
+
+    async def requests(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        action: str | None = None,
+        sub: str | None = None,
+        page_size: int | None = None,
+    ) -> AsyncIterator[RequestSummary]:
+        """Yields the requests of this identity, the newest first. PROTOCOL 10.47.
+
+        Args:
+            status: Only those in this status, or in one of these.
+            action: Only those of this action.
+            sub: Those of another subject of the tenant; needs `requests:read:tenant`.
+            page_size: How many to ask for at once, 1 to 200; the server's default is 50.
+
+        Raises:
+            RequestError: The server refused.
+            ConnectionClosed: The client is closed for good.
+        """
+        connection = self._connection
+        statuses = [status] if isinstance(status, str) else None if status is None else [*status]
+        cursor: str | None = None
+        while True:
+            with connection.step() as now:
+                question = connection.protocol.list(
+                    now, status=statuses, action=action, sub=sub, limit=page_size, cursor=cursor
+                )
+            try:
+                await connection.wait(question.changed, lambda q=question: q.is_answered)  # type: ignore[misc]
+            finally:
+                connection.protocol.forget_list(question)
+            if question.error is not None:
+                raise question.error._with()
+            assert question.answer is not None
+            for summary in question.answer.requests:
+                yield summary
+            cursor = question.answer.next_cursor
+            if cursor is None:
+                return
+
+    def _submit(
+        self,
+        action: str,
+        payload: object,
+        *,
+        id: str | None,
+        deadline: Duration | None,
+        delay: Duration | None,
+        **fields: Any,
+    ) -> TrackedRequest:
+        metadata = fields.pop("metadata")
+        with self._connection.step() as now:
+            return self._connection.protocol.submit(
+                id if id is not None else new_request_id(),
+                action,
+                to_json_value(payload),
+                now,
+                is_own_id=id is not None,
+                deadline_ms=_milliseconds(deadline, "/deadline_ms"),
+                delay_ms=_milliseconds(delay, "/delay_ms"),
+                metadata=None if metadata is None else dict(metadata),
+                **fields,
+            )
+
+
+def _milliseconds(duration: Duration | None, pointer: str) -> int | None:
+    if duration is None:
+        return None
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if not math.isfinite(seconds):
+        raise invalid(pointer, f"{seconds} is no duration; None means none")
+    return round(seconds * 1000)

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: ASYNC109 - a caller's patience is a part of the protocol (PROTOCOL 9.3)
+"""A request that the server has: its events, its result, from anywhere and at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from pydantic import JsonValue
+
+from ..download import download_file
+from ..errors import ConfigurationError, Detached, WaitTimeout
+from ..events import Chunk, Download, Event, Progress, Snapshot, Status
+from ..options import http_base
+from ..protocol import EventReader, Question, TrackedRequest
+from .connection import Connection, TokenFailed
+
+logger = logging.getLogger("longcall")
+
+Answer = TypeVar("Answer")
+EventT = TypeVar("EventT")
+Callback: TypeAlias = Callable[[EventT], object | Awaitable[object]]
+"""A function of the application, plain or async. What it raises is logged, never more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What `call` tells the application meanwhile."""
+
+    on_progress: Callback[Progress] | None = None
+    on_chunk: Callback[Chunk] | None = None
+    on_status: Callback[Status] | None = None
+
+    def of(self, event: Event) -> Callable[[Any], object] | None:
+        match event:
+            case Progress():
+                return self.on_progress
+            case Chunk():
+                return self.on_chunk
+            case Status():
+                return self.on_status
+
+    def __bool__(self) -> bool:
+        return any((self.on_progress, self.on_chunk, self.on_status))
+
+
+class RequestHandle:
+    """A request, wherever it was submitted. Iterate it for its events; PROTOCOL 9.2.
+
+    ::
+
+        async for event in handle:
+            match event:
+                case Progress(percentage=percentage): ...
+                case Chunk(data=data): ...
+        result = await handle.result()
+
+    Each start of an iteration yields the log from event 1, whatever happens to the connection, and
+    ends at the terminal event only; how the request ended is told by `result()`. When the handle
+    ends in another way (the request is gone, the client is closed), the iteration raises that.
+
+    An application that takes events slowly costs bounded memory: an iterator that holds as much as
+    it may (`Options.reader`) pauses, and goes on from its place on the server's log.
+    """
+
+    def __init__(
+        self, connection: Connection, state: TrackedRequest, *, keeps_first: bool = True
+    ) -> None:
+        self._connection = connection
+        self._state = state
+        self._is_detached = False
+        self._is_released = False  # left early by all who used it; comes back when it is used
+        self._uses = 0
+        self._readers: set[EventReader] = set()
+        self._first: EventReader | None = None
+        if keeps_first:
+            with connection.step() as now:
+                self._first = connection.protocol.open_reader(state, now, passive=True)
+
+    @property
+    def id(self) -> str:
+        """The id of the request; `client.attach(id)` comes back to it from anywhere."""
+        return self._state.id
+
+    @property
+    def is_finished(self) -> bool:
+        """True when `result()` returns or raises at once."""
+        return self._state.outcome is not None
+
+    def __repr__(self) -> str:
+        return f"<RequestHandle {self.id}{' finished' if self.is_finished else ''}>"
+
+    async def result(self, *, timeout: float | None = None) -> JsonValue:
+        """Waits for the end, and returns the result.
+
+        Args:
+            timeout: The caller's patience in seconds; None: for ever. Its end cancels nothing.
+
+        Raises:
+            WaitTimeout: The patience ended; the request goes on.
+            RequestError: The request failed, was cancelled or timed out on the server.
+            ConnectionClosed: The client is closed for good.
+            Detached: This handle was detached.
+        """
+        state = self._state
+        with self._use(releases=True):
+            with self._connection.step() as now:
+                self._connection.protocol.add_waiter(state, now)
+            try:
+                async with self.patience(timeout):
+                    await self._connection.wait(
+                        state.changed, lambda: state.outcome is not None or self._is_detached
+                    )
+            finally:
+                with self._connection.step() as now:
+                    self._connection.protocol.remove_waiter(state, now)
+        outcome = state.outcome
+        if outcome is None:
+            raise Detached(self.id)
+        if outcome.error is not None:
+            raise outcome.error._with(attempt=state.attempt)
+        return outcome.result
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events()
+
+    async def _events(self) -> AsyncGenerator[Event, None]:
+        protocol, state = self._connection.protocol, self._state
+        with self._use(releases=True):
+            reader = self._open_reader()
+            try:
+                while True:
+                    with self._connection.step() as now:
+                        event = protocol.next_event(state, reader, now)
+                    if event is not None:
+                        yield event
+                        continue
+                    self._check_attached()
+                    if reader.error is not None:
+                        raise reader.error._with()
+                    if reader.is_over:
+                        return
+                    await self._connection.wait(
+                        reader.changed, lambda: reader.has_news or self._is_detached
+                    )
+            finally:
+                self._readers.discard(reader)
+                with self._connection.step() as now:
+                    protocol.close_reader(state, reader, now)
+
+    def _open_reader(self) -> EventReader:
+        protocol, first = self._connection.protocol, self._first
+        self._first = None
+        with self._connection.step() as now:
+            if first is None or not protocol.activate_reader(self._state, first, now):
+                if first is not None:
+                    protocol.close_reader(self._state, first, now)
+                first = protocol.open_reader(self._state, now)
+        self._readers.add(first)
+        return first
+
+    async def snapshot(self, *, timeout: float | None = None) -> Snapshot:
+        """Returns how the request stands, read by the server after this call.
+
+        Raises:
+            WaitTimeout: The patience ended.
+            NotFoundError: It is gone, or was never stored: it was answered at once.
+            ConnectionClosed: The client is closed for good.
+            Detached: This handle was detached.
+        """
+        with self._use(releases=False):
+            with self._connection.step() as now:
+                question = self._connection.protocol.snapshot(self._state, now)
+            answer = await self._answer(question, timeout)
+        assert answer is not None
+        return answer
+
+    async def cancel(self, reason: str | None = None, *, timeout: float | None = None) -> None:
+        """Asks the server to end the request, and returns when it has taken that.
+
+        The end itself comes as every end does: `result()` raises `RequestCancelledError`, or
+        returns the result that was there before. To cancel what has ended does nothing.
+
+        Raises:
+            WaitTimeout: The patience ended; the cancel is still sent.
+            NotFoundError: There is no such request.
+            ConnectionClosed: The client is closed for good.
+            Detached: This handle was detached.
+        """
+        with self._use(releases=False):
+            with self._connection.step() as now:
+                question = self._connection.protocol.cancel(self._state, reason, now)
+            await self._answer(question, timeout)
+
+    def detach(self) -> None:
+        """Ends this handle, here only: the request goes on. Iterations of it raise `Detached`."""
+        if self._is_detached:
+            return
+        self._is_detached = True
+        protocol = self._connection.protocol
+        with self._connection.step() as now:
+            if self._first is not None:
+                protocol.close_reader(self._state, self._first, now)
+                self._first = None
+            for reader in self._readers:
+                protocol.close_reader(self._state, reader, now)
+            if not self._is_released:
+                protocol.release(self._state, now)
+        for reader in self._readers:
+            reader.changed.fire()
+        self._state.changed.fire()
+
+    async def download(
+        self, name: str, path: str | os.PathLike[str], *, timeout: float = 60.0
+    ) -> Download:
+        """Downloads a file of the finished request over HTTP, and checks it.
+
+        It is written beside `path` and put in its place only when it is whole and its SHA-256 is
+        the one that the server announced.
+
+        Args:
+            name: The file's name, as the handler gave it.
+            path: Where to put it; a folder: there, under its own name.
+            timeout: Seconds that the server may be silent.
+
+        Raises:
+            NotFoundError: There is no such file (any more).
+            RequestError: The server refused.
+            DownloadError: It did not arrive whole.
+            ConfigurationError: The name is no name of a file, or there was no token.
+            OSError: It cannot be written, or the server cannot be reached.
+        """
+        try:
+            token = await self._connection.fetch_token("connect")
+        except TokenFailed as failed:
+            raise ConfigurationError(str(failed)) from None
+        stopped = threading.Event()
+        try:
+            return await asyncio.to_thread(
+                download_file,
+                http_base(self._connection.url),
+                self.id,
+                name,
+                Path(path),
+                token=token,
+                headers=self._connection.options.headers,
+                timeout=timeout,
+                stopped=stopped,
+            )
+        finally:
+            stopped.set()  # a thread cannot be cancelled; it looks at this between two blocks
+
+    # For `Client`.
+
+    async def settle(self, timeout: float | None) -> None:
+        """Waits until the server is known to have the request; raises its refusal."""
+        state = self._state
+        with self._use(releases=True):
+            async with self.patience(timeout):
+                await self._connection.wait(state.changed, lambda: state.is_settled)
+        outcome = state.outcome
+        if outcome is not None and outcome.error is not None and not outcome.in_log:
+            raise outcome.error._with()
+
+    async def watch(self, callbacks: Callbacks) -> None:
+        """Calls the application for each event until the end."""
+        async with aclosing(self._events()) as events:
+            async for event in events:
+                if (callback := callbacks.of(event)) is not None:
+                    try:
+                        answer = callback(event)
+                        if inspect.isawaitable(answer):
+                            await answer
+                    except Exception:  # PROTOCOL 9.9.1
+                        logger.exception("a callback of request %s failed", self.id)
+
+    @asynccontextmanager
+    async def patience(self, timeout: float | None) -> AsyncIterator[None]:
+        """Raises `WaitTimeout` when the caller's patience ends. PROTOCOL 9.3.2."""
+        try:
+            async with asyncio.timeout(timeout) as patience:
+                yield
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            state = self._state
+            raise WaitTimeout(
+                self.id, sent=state.sends > 0 or state.is_stored, acknowledged=state.is_stored
+            ) from None
+
+    # Inside.
+
+    @contextmanager
+    def _use(self, *, releases: bool) -> Iterator[None]:
+        """Somebody uses this handle. The last one that leaves early releases the request."""
+        self._check_attached()
+        protocol = self._connection.protocol
+        if self._is_released:
+            self._is_released = False
+            with self._connection.step() as now:
+                protocol.retain(self._state, now)
+        self._uses += 1
+        left_early = False
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit, WaitTimeout):
+            left_early = releases
+            raise
+        finally:
+            self._uses -= 1
+            is_over = self._is_detached or self._state.outcome is not None
+            if left_early and not self._uses and not is_over:
+                self._is_released = True
+                with self._connection.step() as now:
+                    protocol.release(self._state, now)
+
+    def _check_attached(self) -> None:
+        if self._is_detached:
+            raise Detached(self.id)
+
+    async def _answer(self, question: Question[Answer], timeout: float | None) -> Answer | None:
+        async with self.patience(timeout):
+            await self._connection.wait(
+                question.changed, lambda: question.is_answered or self._is_detached
+            )
+        if question.error is not None:
+            raise question.error._with()
+        if not question.is_answered:
+            raise Detached(self.id)
+        return question.answer

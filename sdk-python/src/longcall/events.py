@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an application sees of a request: its events, and how it stands. PROTOCOL 4, 9.2.
+
+All are frozen dataclasses, made to be matched::
+
+    async for event in handle:
+        match event:
+            case Progress(percentage=percentage, message=message): ...
+            case Chunk(data=rows): ...
+            case Status(status="processing", chunks_kept_to=kept): ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from pydantic import JsonValue
+
+from .codes import RequestStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """Why an attempt or a request failed, as the server tells it."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after: float | None = None
+    """In seconds."""
+    details: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The request was queued, an attempt began (`processing`), or one failed (`retrying`)."""
+
+    seq: int
+    status: str
+    """`queued`, `processing` or `retrying`; open: a later version may send others."""
+    attempt: int = 0
+    """The attempt that begins, or that failed; 0 with `queued`."""
+    chunks_kept_to: int = 0
+    """At `processing`, drop the chunks that you collected with a greater `seq`. PROTOCOL 10.19."""
+    retry_at: datetime | None = None
+    """With `retrying`: when the next attempt is due, by the server's clock."""
+    error: ErrorInfo | None = None
+    """With `retrying`: why the attempt failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The newest progress of an attempt. Older ones may have been left out."""
+
+    attempt: int
+    version: int
+    """Grows within an attempt."""
+    updated_at: datetime
+    percentage: float | None = None
+    """0 to 100."""
+    message: str | None = None
+    details: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """An ordered piece of the result."""
+
+    seq: int
+    attempt: int
+    data: JsonValue
+
+
+Event: TypeAlias = Status | Progress | Chunk
+"""What the iterator of a handle yields."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSummary:
+    """How a request stands."""
+
+    id: str
+    action: str
+    status: str
+    """One of `longcall.RequestStatus`; open: a later version may send others."""
+    attempt: int
+    """The newest attempt; 0 before the first."""
+    created_at: datetime
+    updated_at: datetime
+    last_seq: int
+    """The number of its newest event."""
+    cancel_requested: bool = False
+    requeued_from: str | None = None
+    progress: Progress | None = None
+    expires_at: datetime | None = None
+    """Until when a finished request and its log are kept."""
+
+    @property
+    def is_finished(self) -> bool:
+        """True when nothing more will happen to it. An unknown status is none. PROTOCOL 2.5.9."""
+        known = RequestStatus.of(self.status)
+        return known is not None and known.is_terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A request as the server read it after it was asked."""
+
+    request: RequestSummary
+    result: JsonValue = None
+    """Of a completed request, where it fits a message. PROTOCOL 10.44."""
+    error: ErrorInfo | None = None
+    """Of a failed or cancelled request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An operator's word to this connection, this user, this tenant, or all."""
+
+    message: str
+    created_at: datetime
+    details: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientState:
+    """The state of the client's connection, and why. PROTOCOL 9.7."""
+
+    name: str
+    """One of `longcall.ConnectionState`: connecting, ready, reconnecting, draining, closed."""
+    resumed: bool = False
+    """With `ready`: False for the first time of this client, True at each later one."""
+    retry_in: float | None = None
+    """With `reconnecting`: the wait before the next try, in seconds."""
+    code: int | None = None
+    """With `reconnecting` and `closed`: the close code, if there was one."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that was downloaded and checked."""
+
+    path: str
+    size: int
+    """In bytes."""
+    sha256: str
+    """In lower-case hexadecimal."""

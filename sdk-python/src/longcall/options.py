@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of a client. Each states its default where it is declared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from random import SystemRandom
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+from .errors import ConfigurationError
+
+TokenReason = Literal["connect", "refresh", "unauthorized"]
+"""Why a token is asked for; `unauthorized`: the server refused the one before."""
+
+Token: TypeAlias = str | Callable[[TokenReason], str | Awaitable[str]] | None
+"""A token, or what gives a fresh one each time, or None where it travels otherwise."""
+
+
+def boot_clock() -> float:
+    """Returns seconds that never go back and, where the system can, count sleep as well.
+
+    A laptop that slept for a week must know that its unanswered request is old. PROTOCOL 10.31.
+    """
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLimits:
+    """How much one iterator may hold for an application that does not take it. PROTOCOL 6.4.4."""
+
+    max_events: int = 4096
+    """Events that wait in one iterator."""
+    max_bytes: int = 4 * 1024 * 1024
+    """Bytes of messages that wait in one iterator; one event always fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a client behaves. Durations are in seconds."""
+
+    open_timeout: float = 10.0
+    """How long opening a socket, and then the wait for `welcome`, may take each."""
+    close_timeout: float = 1.0
+    """How long the closing handshake may take before the socket is cut."""
+    backoff_initial: float = 0.5
+    """The first bound of the random wait before a reconnect."""
+    backoff_maximum: float = 20.0
+    """The greatest bound."""
+    max_queue: int = 1000
+    """Requests that may wait to be sent: offline, or held back by the server's limits."""
+    max_queue_bytes: int = 64 * 1024 * 1024
+    """Bytes of requests that may wait to be sent."""
+    reader: ReaderLimits = ReaderLimits()
+    """What one iterator of events may hold."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """More headers for the HTTP upgrade and for downloads, for proxies for instance."""
+    compression: bool = False
+    """Whether to offer permessage-deflate. Sizes count what is decompressed."""
+    user_agent: str = ""
+    """Name of the application, put before this SDK's own in `hello.client.name`."""
+    random: Callable[[], float] = SystemRandom().random
+    """A number from 0 to 1, for the waits."""
+    clock: Callable[[], float] = boot_clock
+    """Seconds that never go back."""
+
+    def __post_init__(self) -> None:
+        positive = {
+            "open_timeout": self.open_timeout,
+            "close_timeout": self.close_timeout,
+            "backoff_initial": self.backoff_initial,
+            "backoff_maximum": self.backoff_maximum,
+            "max_queue": self.max_queue,
+            "max_queue_bytes": self.max_queue_bytes,
+            "reader.max_events": self.reader.max_events,
+            "reader.max_bytes": self.reader.max_bytes,
+        }
+        for name, value in positive.items():
+            if not value > 0:
+                raise ConfigurationError(f"{name} must be greater than 0, not {value!r}")
+
+
+CONNECT_PATH = "/v1/connect"
+
+
+def checked_url(url: str) -> str:
+    """Returns the WebSocket address that `url` means; `/v1/connect` is put where a path lacks.
+
+    Raises:
+        ConfigurationError: It is no address of a WebSocket.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.fragment:
+        raise ConfigurationError(f"not an address like wss://host{CONNECT_PATH}: {url!r}")
+    return urlunsplit(parts._replace(path=CONNECT_PATH)) if parts.path in ("", "/") else url
+
+
+def http_base(url: str) -> str:
+    """Returns the HTTP address beside a WebSocket address: `wss://host/v1/connect`: `https://host`.
+
+    What a proxy put before `/v1/connect` stays.
+    """
+    parts = urlsplit(url)
+    prefix = parts.path.removesuffix(CONNECT_PATH) if parts.path.endswith(CONNECT_PATH) else ""
+    return f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}{prefix}"
