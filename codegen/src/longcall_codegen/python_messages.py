@@ -16,7 +16,7 @@ from datamodel_code_generator.enums import (
     StrictTypes,
     TargetPydanticVersion,
 )
-from datamodel_code_generator.format import Formatter, PythonVersion
+from datamodel_code_generator.format import PythonVersion
 from datamodel_code_generator.parser import LiteralType
 
 from .errors import ToolFailed
@@ -40,10 +40,7 @@ fields are ignored. `model_dump_json()` gives a message's exact JSON. Enums are 
 _REPLACEMENTS: Final[Mapping[str, str]] = {
     """\
 class BaseModel(_BaseModel):
-    model_config = ConfigDict(
-        extra='ignore',
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 """: '''\
 class BaseModel(_BaseModel):
     """What all models share: immutable, open to unknown fields, exact when dumped."""
@@ -61,7 +58,7 @@ class BaseModel(_BaseModel):
     # Typed for people, unchecked at run time: pydantic's own validates each nested value of a
     # Python object, a thousand times slower, and the codec looks at every value anyway.
     """\
-JsonValue = TypeAliasType("JsonValue", Annotated[Any, Field(title='JsonValue')])
+JsonValue = TypeAliasType("JsonValue", Annotated[Any, Field(title="JsonValue")])
 """: """\
 if TYPE_CHECKING:
     JsonValue: TypeAlias = _JsonValue
@@ -90,7 +87,7 @@ def messages_module(bundle: Bundle) -> str:
         disable_timestamp=True,
         enum_field_as_literal=LiteralType.All,
         extra_fields="ignore",
-        formatters=[Formatter.BUILTIN],
+        formatters=[],  # each looks for settings in the working directory
         skip_root_model=True,
         strict_types=[StrictTypes.str, StrictTypes.int, StrictTypes.float, StrictTypes.bool],
         use_annotated=True,
@@ -105,8 +102,9 @@ def messages_module(bundle: Bundle) -> str:
         use_title_as_name=True,
         use_type_alias=True,
     )
-    text = generate(_prepared(dict(bundle.document)), config=config)
-    assert isinstance(text, str)  # one input gives one module
+    generated = generate(_prepared(dict(bundle.document)), config=config)
+    assert isinstance(generated, str)  # one input gives one module
+    text = formatted(generated)
     for old, new in _REPLACEMENTS.items():
         if text.count(old) != 1:
             raise ToolFailed(f"datamodel-code-generator no longer writes this once:\n{old}")

@@ -20,6 +20,9 @@ HEADER = """\
 
 def docstring(text: str, indent: str = "") -> str:
     """Returns `text` as a docstring, wrapped where it is longer than a line."""
+    text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    if text.endswith('"'):
+        text = f'{text[:-1]}\\"'
     width = LINE_LENGTH - len(indent)
     if len(text) <= width - 6:
         return f'{indent}"""{text}"""'
@@ -31,7 +34,9 @@ def formatted(text: str) -> str:
     """Returns `text` with sorted imports and in ruff's style, whatever settings stand around."""
     settings = ["--isolated", "--target-version=py311", f"--line-length={LINE_LENGTH}"]
     select = ["--select=I,F401", "--fix", "--quiet"]
-    return _ruff(_ruff(text, ["check", *select, *settings]), ["format", *settings])
+    # A trailing comma that a generator wrote by its own measure must not decide the layout.
+    style = ["--config=format.skip-magic-trailing-comma=true"]
+    return _ruff(_ruff(text, ["check", *select, *settings]), ["format", *settings, *style])
 
 
 def _ruff(text: str, arguments: list[str]) -> str:
