@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from longcall_server.core.codec import (
+    decode_client_message,
+    first_problem,
+    is_sound_without,
+    json_pointer,
+    json_text,
+)
+from longcall_server.core.codes import ErrorCode
+from longcall_server.core.errors import Answered, MessageError
+from longcall_server.core.messages import ClientMessage, RequestMessage
+
+PAYLOADS: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def decode(text: str, max_bytes: int = 4096) -> ClientMessage:
+    return decode_client_message(text, max_bytes=max_bytes, max_depth=64)
+
+
+def refusal(text: str) -> MessageError:
+    with pytest.raises(MessageError) as caught:
+        decode(text)
+    return caught.value
+
+
+def _exactly(value: Any) -> Any:
+    """Tells 1 from 1.0 from True and 0.0 from -0.0, as `==` does not."""
+    if isinstance(value, dict):
+        return {key: _exactly(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exactly(item) for item in value]
+    return (type(value), value, math.copysign(1, value) if isinstance(value, float) else 0)
+
+
+@given(PAYLOADS, st.booleans())
+def test_a_payload_reaches_the_store_as_an_equal_value(payload: Any, ascii_only: bool) -> None:
+    document = {"type": "request", "id": "r1", "action": "echo", "payload": payload}
+    message = decode(json.dumps(document, ensure_ascii=ascii_only), max_bytes=1 << 20)
+    assert isinstance(message, RequestMessage)
+    assert _exactly(json.loads(json_text(message.payload))) == _exactly(payload)
+
+
+def test_the_size_limit_counts_bytes_and_lets_exactly_the_limit_through() -> None:
+    text = '{"type":"ping","nonce":"' + "é" * 20 + '"}'
+    size = len(text.encode())
+    decode(text, max_bytes=size)
+    with pytest.raises(MessageError) as caught:
+        decode(text, max_bytes=size - 1)
+    assert caught.value.code is ErrorCode.PAYLOAD_TOO_LARGE
+    assert caught.value.info.details == {"limit": size - 1, "size": size}
+
+
+@pytest.mark.parametrize(
+    ("text", "answered"),
+    [
+        ('{"type":"request","id":"r.1","action":7}', Answered("request", request_id="r.1")),
+        ('{"type":"request","id":"a/b","action":"x"}', Answered("request")),
+        ('{"type":"request","id":"r\\ud800","action":"x"}', Answered("request")),
+        ('{"type":"attach","request_id":"r1"}', Answered("attach", request_id="r1")),
+        ('{"type":"cancel","request_id":"r1","reason":1}', Answered("cancel", request_id="r1")),
+        ('{"type":"detach","request_id":["r1"]}', Answered("detach")),
+        ('{"type":"list","id":"l1","limit":0}', Answered("list", list_id="l1")),
+        ('{"type":"list","id":"é"}', Answered("list")),
+        ('{"type":"refresh","token":""}', Answered("refresh")),
+        ('{"type":"request","id":"r1","payload":1e400}', Answered("request", request_id="r1")),
+    ],
+)
+def test_a_refusal_names_its_message_as_far_as_that_can_be_read(
+    text: str, answered: Answered
+) -> None:
+    error = refusal(text)
+    assert error.code is ErrorCode.VALIDATION_ERROR
+    assert error.answered == answered
+
+
+@pytest.mark.parametrize("text", ["", "[]", '"hello"', "null", '{"type":"request"', "{}{}"])
+def test_text_that_is_no_object_is_refused_without_any_name(text: str) -> None:
+    error = refusal(text)
+    assert error.answered == Answered()
+    assert error.pointer is None
+
+
+@pytest.mark.parametrize("kind", ["7", "null", '""', '"\\ud800"', '"' + "x" * 65 + '"'])
+def test_a_type_that_cannot_be_read_is_pointed_at(kind: str) -> None:
+    error = refusal(f'{{"type":{kind}}}')
+    assert (error.code, error.pointer, error.answered) == ("VALIDATION_ERROR", "/type", Answered())
+
+
+@pytest.mark.parametrize("kind", ["subscribe", "welcome", "Request", "x" * 64, "é"])
+def test_an_unknown_type_is_answered_under_its_name(kind: str) -> None:
+    error = refusal(json.dumps({"type": kind}))
+    assert error.code is ErrorCode.UNSUPPORTED_TYPE
+    assert error.answered == Answered(kind)
+
+
+def test_a_raw_lone_surrogate_is_refused_like_an_escaped_one() -> None:
+    error = refusal('{"type":"ping","nonce":"\ud800"}')
+    assert (error.code, error.pointer) == ("VALIDATION_ERROR", "/nonce")
+
+
+def test_no_error_holds_text_of_a_token() -> None:
+    for token in ("secret" * 4000, ["secret"], "secret\ud800"):
+        error = refusal(json.dumps({"type": "refresh", "token": token}))
+        assert "secret" not in str(error) + error.info.model_dump_json()
+
+
+def test_a_message_is_sound_without_its_only_bad_member() -> None:
+    limits = {"max_bytes": 4096, "max_depth": 64}
+    assert is_sound_without('{"type":"hello","token":7}', "token", **limits)
+    assert not is_sound_without('{"type":"hello","token":7,"client":{}}', "token", **limits)
+    assert not is_sound_without('{"type":"hello","token":7,"x":1e400}', "token", **limits)
+
+
+class Cat(BaseModel):
+    lives: int
+
+
+class Dog(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "pointer"),
+    [
+        (Cat | Dog, {"lives": "x"}, "/lives"),
+        (dict[str, list[int]], {"a/b": [1, "x"]}, "/a~1b/1"),
+        (dict[int, str], {"k~": "v"}, "/k~0"),
+        (Cat, {}, "/lives"),
+        (int, "x", ""),
+        (list[Cat | int], [1, {"lives": None}], "/1/lives"),
+    ],
+)
+def test_pydantics_locations_become_pointers_into_the_value(
+    annotation: Any, value: Any, pointer: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(annotation).validate_json(json.dumps(value))
+    assert json_pointer(first_problem(caught.value)["loc"], value) == pointer

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+
+from longcall_server.core.codes import ERROR_CODES, ErrorCode
+from longcall_server.core.errors import Answered, JsonDefect, MessageError, error_info
+
+
+def test_retryable_is_what_the_table_says_unless_given() -> None:
+    for code, meaning in ERROR_CODES.items():
+        assert error_info(code, "x").retryable is meaning.retryable
+    assert error_info(ErrorCode.CONFLICT, "x", retryable=True).retryable
+
+
+def test_absent_fields_are_absent() -> None:
+    text = error_info(ErrorCode.INTERNAL_ERROR, "x").model_dump_json()
+    assert json.loads(text) == {"code": "INTERNAL_ERROR", "message": "x", "retryable": False}
+    assert error_info(ErrorCode.CONFLICT, "x", details=None).model_dump()["details"] is None
+
+
+def test_an_error_says_where_before_what() -> None:
+    error = MessageError(ErrorCode.VALIDATION_ERROR, "too long", Answered("ping"), pointer="/nonce")
+    assert str(error) == "VALIDATION_ERROR at '/nonce': too long"
+    assert error.info.details == {"pointer": "/nonce"}
+    assert str(JsonDefect("/a", "bad")) == "/a: bad"
