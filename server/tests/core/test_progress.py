@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from longcall_server.core.progress import ProgressGate
+
+
+def test_the_first_goes_at_once_and_the_newest_of_the_rest_after_the_interval() -> None:
+    gate = ProgressGate(100)
+    assert gate.offer(1, 1, "a")
+    assert gate.take(1000) == "a"
+    for version in range(2, 50):
+        assert gate.offer(1, version, f"v{version}")
+        assert gate.take(1000 + version) is None
+    assert gate.next_timeout() == 1100
+    assert gate.take(1100) == "v49"
+    assert gate.next_timeout() is None
+    assert gate.take(5000) is None
+
+
+def test_what_is_not_newer_is_dropped() -> None:
+    gate = ProgressGate(0, sent=(2, 5))
+    assert not gate.offer(2, 5, "same")
+    assert not gate.offer(1, 99, "an older attempt")
+    assert gate.offer(3, 1, "a newer attempt")
+    assert not gate.offer(2, 6, "older than what waits")
+    assert gate.take(0) == "a newer attempt"
+
+
+def test_without_an_interval_each_goes_at_once() -> None:
+    gate = ProgressGate(0)
+    taken = [gate.take(7) for version in range(1, 4) if gate.offer(1, version, str(version))]
+    assert taken == ["1", "2", "3"]
+
+
+def test_a_flush_does_not_wait() -> None:
+    gate = ProgressGate(100)
+    gate.offer(1, 1, "a")
+    gate.take(0)
+    gate.offer(1, 2, "b")
+    assert gate.flush() == "b"
+    assert gate.flush() is None
+    assert gate.sent == (1, 2)
