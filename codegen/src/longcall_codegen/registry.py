@@ -47,6 +47,10 @@ def _load(name: str) -> Emitter:
         raise CodegenError(f"no emitter is named {name!r}; there are: {', '.join(EMITTERS)}")
     module = f"{__package__}.emit_{name}"
     try:
-        return cast(Emitter, importlib.import_module(module))
+        emitter = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise CodegenError(f"emitter {name}: there is no module {error.name}") from error
+    for attribute in ("NAME", "GENERATED", "emit"):
+        if not hasattr(emitter, attribute):
+            raise CodegenError(f"emitter {name}: {module} has no {attribute}")
+    return cast(Emitter, emitter)
