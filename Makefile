@@ -42,7 +42,7 @@ constraints: ## resolve all Python versions anew into requirements/constraints.t
 	@$(TOOL) tools/constraints.py
 
 hooks: ## lint staged files before each commit of this checkout
-	@tools/hooks/install.sh
+	@tools/install_hook.sh
 
 clean: ## remove environments, caches and what runs left behind
 	@git clean -fdXq -- .venv .tox .demo .reports .mypy_cache .ruff_cache .pytest_cache .hypothesis '*/node_modules' '*/dist' '*__pycache__'

@@ -144,6 +144,14 @@ def npm(*scripts: str) -> Iterator[Command]:
                 yield Command(("npm", "run", "--silent", script), folder)
 
 
+def biome(*arguments: str) -> Iterator[Command]:
+    """Biome, in each npm folder where it is installed."""
+    for folder in npm_folders():
+        program = folder / "node_modules" / ".bin" / "biome"
+        if program.exists():
+            yield Command((str(program), *arguments), folder)
+
+
 def npm_folders() -> list[Path]:
     """Folders with a lock file: what can be installed exactly as it was committed."""
     return [ROOT / path.parent for path in tracked() if path.name == "package-lock.json"]
