@@ -113,6 +113,10 @@ class Execution:
         """How it ended. Any number may wait; a waiter that is cancelled cancels nothing."""
         return await asyncio.shield(self._outcome)
 
+    def add_done_callback(self, callback: Callable[[Outcome], None]) -> None:
+        """Calls back once, soon after the outcome is known."""
+        self._outcome.add_done_callback(lambda future: callback(future.result()))
+
     async def ended(self) -> None:
         """Waits until the handler itself has ended, which may be after the outcome."""
         if self._task is not None and not self._task.done():

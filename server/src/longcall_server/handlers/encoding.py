@@ -22,7 +22,8 @@ class Unset:
     _instance: Unset | None = None
 
     def __new__(cls) -> Unset:
-        cls._instance = cls._instance or super().__new__(cls)
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
         return cls._instance
 
     def __repr__(self) -> str:
@@ -42,10 +43,11 @@ def encode(value: object, adapter: TypeAdapter[Any] = ANY, *, max_depth: int) ->
         text = adapter.dump_json(value, warnings="error")
     except PydanticSerializationError as error:
         raise NotJson(_reason(error)) from error
-    if b"null" in text:
-        # pydantic writes NaN and infinity as null; JSON has neither.
-        _check_finite(adapter.dump_python(value, mode="json", warnings=False), "")
-    if is_suspicious(text, max_depth):
+    if b"null" in text or b"NaN" in text or b"Infinity" in text:
+        # pydantic writes what JSON has no number for as null, or as such a word: see which it is.
+        _check_finite(adapter.dump_python(value, warnings=False), "")
+    # A number that stands alone is not what `is_suspicious` looks for.
+    if text[:1] in b"-0123456789" or is_suspicious(text, max_depth):
         try:
             check_json(text.decode(), max_depth=max_depth)
         except JsonDefect as defect:

@@ -102,7 +102,7 @@ class Handlers:
         `sync_window` (default: the server's). `deadline` counts from acceptance (default: none),
         `retention` from the end (default: the server's, 24 h). Raises `RegistrationError`.
         """
-        if not ACTION_NAME.fullmatch(str(action)):
+        if not _is_action_name(action):
             raise RegistrationError(
                 f"bad action name {action!r}: a letter, then up to 127 letters, digits, . _ or -"
             )
@@ -134,6 +134,10 @@ class Handlers:
     def actions(self) -> tuple[str, ...]:
         """All actions, in the order of registration."""
         return tuple(self._registrations)
+
+
+def _is_action_name(name: object) -> bool:
+    return isinstance(name, str) and ACTION_NAME.fullmatch(name) is not None
 
 
 def _registration(

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+import asyncio
+import contextvars
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from longcall_server.threads import ThreadPool
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPool]:
+    pool = ThreadPool(2)
+    yield pool
+    pool.close()
+
+
+async def test_values_and_exceptions_come_back(pool: ThreadPool) -> None:
+    assert await pool.submit(lambda: 7).outcome == (7, None)
+    error = ValueError("no")
+
+    def fail() -> None:
+        raise error
+
+    assert await pool.submit(fail).outcome == (None, error)
+
+
+async def test_no_more_threads_run_than_the_size(pool: ThreadPool) -> None:
+    gate, lock = threading.Event(), threading.Lock()
+    running, most = 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        gate.wait(10)
+        with lock:
+            running -= 1
+
+    calls = [pool.submit(work) for _ in range(6)]
+    gate.set()
+    await asyncio.gather(*(call.outcome for call in calls))
+    assert most <= 2
+
+
+async def test_idle_threads_are_used_again(pool: ThreadPool) -> None:
+    names = set()
+    for _ in range(20):
+        name, _ = await pool.submit(lambda: threading.current_thread().name).outcome
+        names.add(name)
+    assert len(names) <= 2
+
+
+async def test_a_waiting_call_can_be_withdrawn_and_a_running_one_not(pool: ThreadPool) -> None:
+    gate, started = threading.Event(), threading.Barrier(3)
+
+    def work() -> None:
+        started.wait(10)
+        gate.wait(10)
+
+    running = [pool.submit(work) for _ in range(2)]
+    await asyncio.to_thread(started.wait, 10)
+    waiting = pool.submit(lambda: "never")
+    assert pool.withdraw(waiting)
+    assert not pool.withdraw(waiting)
+    assert not pool.withdraw(running[0])
+    gate.set()
+    await asyncio.gather(*(call.outcome for call in running))
+    assert not waiting.outcome.done()
+
+
+async def test_an_abandoned_call_makes_room_and_its_thread_goes(pool: ThreadPool) -> None:
+    gate, started = threading.Event(), threading.Barrier(3)
+
+    def stuck() -> threading.Thread:
+        started.wait(10)
+        gate.wait(10)
+        return threading.current_thread()
+
+    calls = [pool.submit(stuck) for _ in range(2)]
+    await asyncio.to_thread(started.wait, 10)
+    waiting = pool.submit(lambda: "ran")
+    pool.abandon(calls[0])
+    pool.abandon(calls[0])
+    assert await waiting.outcome == ("ran", None)
+    gate.set()
+    thread, _ = await calls[0].outcome
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()
+
+
+async def test_the_callers_context_variables_are_seen(pool: ThreadPool) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("here")
+    assert await pool.submit(variable.get).outcome == ("here", None)
+
+
+async def test_a_closed_pool_takes_nothing(pool: ThreadPool) -> None:
+    pool.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.submit(lambda: None)
