@@ -66,12 +66,14 @@ class Sweeper:
 
     async def _sweep(self) -> bool:
         swept = await self._store.sweep(limit=_LIMIT)
-        for key in (*swept.changed, *swept.removed):
+        for key in swept.changed:
             self._bus.request_changed(key)
         if swept.changed:
             self._on_changed(swept.changed)
         if swept.files:
             await asyncio.to_thread(self._files.remove, swept.files)
+        for key in swept.removed:
+            self._bus.request_changed(key)
         if swept.work_available:
             self._on_work()
         self._plan(swept)
