@@ -13,20 +13,19 @@ class Backoff:
         self._initial = initial
         self._maximum = maximum
         self._random = random
-        self._used = 0.0  # the bound of the last wait
         self._next = initial
+        self._before = initial  # the bound before the last start-over
 
     def wait(self) -> float:
         """Returns how long to wait now, and doubles the bound for the next time."""
-        self._used = self._next
-        self._next = min(self._maximum, self._next * 2)
-        return self._random() * self._used
+        bound = self._next
+        self._next = min(self._maximum, bound * 2)
+        return self._random() * bound
 
-    def was_ready(self, seconds: float) -> None:
-        """Takes note of how long a connection that is now lost had been ready.
+    def start_over(self) -> None:
+        """A connection is ready: the next wait is short again. PROTOCOL 9.4.3."""
+        self._before, self._next = self._next, self._initial
 
-        Only one that lasted for as long as the last bound starts over, so that a server that
-        welcomes and closes at once is met with growing waits. PROTOCOL 9.4.3.
-        """
-        if seconds >= self._used:
-            self._next = self._initial
+    def take_back(self) -> None:
+        """That connection broke the protocol: waits grow as if it had not been. PROTOCOL 9.4.4."""
+        self._next = self._before

@@ -125,7 +125,8 @@ def decode(text: str) -> ServerMessageModel | UnknownMessage:
     if _SUSPICIOUS.search(text):
         _check_ijson(text)
     try:
-        return _SERVER_MESSAGE.validate_json(text)
+        # By alias alone: the names of fields that Python spells otherwise are not on the wire.
+        return _SERVER_MESSAGE.validate_json(text, by_alias=True, by_name=False)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     except RecursionError:

@@ -7,6 +7,7 @@
     ├── ConfigurationError          an option or argument of the client cannot be used (ValueError)
     ├── ConnectionClosed            the client is closed for good: nothing more can be asked
     ├── Detached                    the handle was detached by the application
+    ├── QueueFull                   too much waits in this client to be sent
     ├── WaitTimeout                 the caller's patience ended; the request goes on (TimeoutError)
     ├── DownloadError               a file did not arrive whole
     └── RequestError                a request or a question about one was refused, or failed
@@ -23,7 +24,6 @@
         ├── RequestTimeoutError     TIMEOUT: the deadline of the request passed on the server
         ├── RequestCancelledError   CANCELLED
         ├── UnavailableError        UNAVAILABLE
-        │   └── QueueFull           the client's own queue takes no more
         ├── HandlerError            HANDLER_ERROR: the handler failed of its own will
         └── InternalError           INTERNAL_ERROR, and every code that is not known here
 
@@ -117,6 +117,28 @@ class Detached(LongcallError):
 
     def __str__(self) -> str:
         return f"this handle of request {self.request_id} was detached"
+
+
+class QueueFull(LongcallError):
+    """Raised when too much already waits to be sent in this client. PROTOCOL 9.5.4.
+
+    Attributes:
+        request_id: The request that was not taken; nothing of it was sent.
+        waiting: How many requests wait.
+        waiting_bytes: How many bytes they have.
+    """
+
+    def __init__(self, request_id: str, waiting: int, waiting_bytes: int) -> None:
+        super().__init__(request_id, waiting, waiting_bytes)
+        self.request_id = request_id
+        self.waiting = waiting
+        self.waiting_bytes = waiting_bytes
+
+    def __str__(self) -> str:
+        return (
+            f"{self.waiting} requests of {self.waiting_bytes} bytes already wait to be sent; "
+            f"request {self.request_id} is not taken"
+        )
 
 
 class WaitTimeout(LongcallError, TimeoutError):
@@ -256,10 +278,6 @@ class RequestCancelledError(RequestError):
 
 class UnavailableError(RequestError):
     """Raised when the server could not answer truthfully at that moment."""
-
-
-class QueueFull(UnavailableError):
-    """Raised when too much already waits to be sent in this client. PROTOCOL 9.5.4."""
 
 
 class HandlerError(RequestError):

@@ -126,7 +126,7 @@ class Client:
 
     @property
     def ignored(self) -> int:
-        """How many messages of the server were ignored: of unknown type, or malformed."""
+        """How many messages of the server were ignored: of unknown type, or out of place."""
         return self._connection.protocol.ignored
 
     async def ready(self, *, timeout: float | None = None) -> None:

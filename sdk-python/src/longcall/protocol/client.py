@@ -116,11 +116,9 @@ class ClientProtocol:
             link.heartbeat.heard(now)
         try:
             self._take(link, text, now)
-        except MalformedMessage as malformed:
-            if link.phase is LinkPhase.GREETING:  # PROTOCOL 4.2.9
-                self._context.close(link, 4400, "the first message is no welcome")
-            else:
-                self._context.ignore(f"malformed message: {malformed}")
+        except MalformedMessage as malformed:  # PROTOCOL 4.2.9, 4.3.14
+            self._context.warn(f"the server sent a malformed message: {malformed}")
+            self._context.close(link, 4400, "malformed message")
         self._go_on(now)
 
     def _take(self, link: Link, text: str, now: float) -> None:
@@ -253,12 +251,7 @@ class ClientProtocol:
             sender.waiting >= options.max_queue
             or sender.waiting_bytes + state.size > options.max_queue_bytes
         ):
-            raise QueueFull(
-                f"{sender.waiting} requests of {sender.waiting_bytes} bytes wait to be sent",
-                code="UNAVAILABLE",
-                request_id=state.id,
-                origin="client",
-            )
+            raise QueueFull(state.id, sender.waiting, sender.waiting_bytes)
 
     def attach(self, request_id: str, now: float) -> TrackedRequest:
         """Reads the log of a request from its start, and follows it.

@@ -105,7 +105,7 @@ class Connection:
     def open_failed(
         self, link: Link, status: int | None, retry_after: float | None, reason: str, now: float
     ) -> None:
-        """The upgrade was refused, or there was no socket or no token. PROTOCOL 9.4.7."""
+        """The upgrade was refused, or there was no socket or no token. PROTOCOL 9.4.8."""
         code = {401: 4401, 403: 4403}.get(status) if status is not None else None
         self.lost(link, code, reason, now, at_least=retry_after or 0.0)
 
@@ -120,13 +120,14 @@ class Connection:
         context, limits = self._context, message.limits
         context.timers.cancel(("welcome", link.id))
         link.phase = LinkPhase.READY
-        link.ready_at = now
+        link.is_ready_once = True
         link.limits = limits
         link.bucket = TokenBucket(limits.message_burst, limits.messages_per_minute, now)
         pings = message.heartbeat.from_ == HeartbeatSide.CLIENT  # PROTOCOL 6.7.4: unknown: server
         link.heartbeat = Heartbeat(message.heartbeat.interval_ms / 1000, pings=pings, now=now)
         context.timers.set(("heartbeat", link.id), link.heartbeat.next_timeout())
         context.effects.append(SetReadLimit(link.id, limits.max_message_bytes))
+        self._backoff.start_over()
         self._unauthorized = 0
         self._token_reason = "connect"
         self._plan_refresh(life, now)
@@ -237,8 +238,8 @@ class Connection:
             context.draining.remove(link)
         context.timers.cancel(("welcome", link.id))
         context.timers.cancel(("heartbeat", link.id))
-        if link.ready_at is not None:
-            self._backoff.was_ready(now - link.ready_at)
+        if link.is_ready_once and link.closed_with[0] in (4400, 1003):
+            self._backoff.take_back()
         if link.is_ours:  # PROTOCOL 7.3.3
             code, reason = None, reason or link.closed_with[1]
         self._requests.link_lost(link, code)

@@ -15,7 +15,7 @@ class Context:
     Attributes:
         current: The newest link; None while there is none.
         draining: Older ones, since a `goaway`, until they are closed.
-        ignored: How many messages of the server were ignored. PROTOCOL 2.5.3, 4.3.14.
+        ignored: How many messages of the server were ignored. PROTOCOL 2.5.3.
     """
 
     def __init__(self, options: Options) -> None:

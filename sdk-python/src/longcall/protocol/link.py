@@ -65,7 +65,7 @@ class Link:
     def __init__(self, link_id: int) -> None:
         self.id = link_id
         self.phase = LinkPhase.OPENING
-        self.ready_at: float | None = None
+        self.is_ready_once = False
         self.is_ours = False  # closed from here: the close-code table is not asked
         self.closed_with = (0, "")
         # After welcome.

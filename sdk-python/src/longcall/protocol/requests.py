@@ -2,7 +2,7 @@
 """The requests of a client: what the server says of them, and what becomes of them.
 
 No message of the server breaks anything here: what fits nothing is ignored and counted.
-PROTOCOL 4.3.14, 9.9.2.
+PROTOCOL 9.9.2.
 """
 
 from __future__ import annotations
