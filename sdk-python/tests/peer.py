@@ -11,6 +11,7 @@ from typing import Any, Self
 from scripted import welcome
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from longcall.asyncio.transport import SUBPROTOCOL
 
@@ -76,6 +77,7 @@ class Peer:
             "127.0.0.1",
             0,
             subprotocols=[SUBPROTOCOL],
+            process_request=self.answer,
             ping_interval=None,
             close_timeout=0.2,
         )
@@ -96,6 +98,10 @@ class Peer:
         assert self._server is not None
         (socket,) = self._server.sockets
         return f"ws://127.0.0.1:{socket.getsockname()[1]}"
+
+    def answer(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Answers an HTTP request by itself; None: it is an upgrade to be accepted."""
+        return None
 
     async def _serve(self, socket: ServerConnection) -> None:
         self.live += 1

@@ -53,7 +53,7 @@ def download_file(
         ConfigurationError: The name is no name of a file.
         OSError: It cannot be written, or the server cannot be reached.
     """
-    if not name or name != Path(name).name:
+    if name in ("", "..") or name != Path(name).name:
         raise ConfigurationError(f"not the name of a file: {name!r}")
     target = path / name if path.is_dir() else path
     # The id's alphabet needs no quoting, but for ':' in a path of another server's making.

@@ -98,7 +98,7 @@ class Transport:
         self._socket.protocol.max_message_size = max_bytes
 
     def close(self, code: int, reason: str) -> None:
-        """Closes after a short closing handshake; `run` ends then."""
+        """Closes behind what waits, after a short closing handshake; `run` ends then."""
         self._closing = (code, reason)
         self._wake.set()
         # The writer may hang in a socket that takes nothing.
@@ -136,7 +136,7 @@ class Transport:
     async def _write(self) -> None:
         try:
             while True:
-                while self._outbox and self._closing is None:
+                while self._outbox:
                     await self._socket.send(self._outbox.popleft())
                 if self._closing is not None:
                     await self._socket.close(*self._closing)
