@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens of the people in the cases: good ones, and ones that are wrong in one way."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+
+def _part(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def sign(
+    claims: dict[str, Any], secret: str, *, algorithm: str = "HS256", kind: str = "JWT"
+) -> str:
+    """Returns a compact JWT; `algorithm` goes into its header, the signature is always HS256."""
+    head = _part(json.dumps({"alg": algorithm, "typ": kind}).encode())
+    body = _part(json.dumps(claims).encode())
+    if algorithm == "none":
+        return f"{head}.{body}."
+    signature = hmac.new(secret.encode(), f"{head}.{body}".encode(), hashlib.sha256).digest()
+    return f"{head}.{body}.{_part(signature)}"
+
+
+def claims(sub: str, tenant: str, **other: Any) -> dict[str, Any]:
+    """The claims of a person who may request every action, for an hour."""
+    return {
+        "sub": sub,
+        "tenant_id": tenant,
+        "exp": int(time.time()) + 3600,
+        "permissions": ["request:*"],
+        **other,
+    }
+
+
+def token_set(secret: str) -> dict[str, str]:
+    """Every token that a case can name as `${jwt.<name>}`."""
+    alice = claims("alice", "acme")
+    without_exp = {key: value for key, value in alice.items() if key != "exp"}
+    without_tenant = {key: value for key, value in alice.items() if key != "tenant_id"}
+    without_sub = {key: value for key, value in alice.items() if key != "sub"}
+    return {
+        "alice": sign(alice, secret),
+        "bob": sign(claims("bob", "acme"), secret),
+        "mallory": sign(claims("alice", "evil"), secret),
+        "powerless": sign(claims("carol", "acme", permissions=[]), secret),
+        "wrong_key": sign(alice, "another-secret-another-secret-another"),
+        "expired": sign({**alice, "exp": int(time.time()) - 3600}, secret),
+        "alg_none": sign(alice, secret, algorithm="none"),
+        "alg_hs512": sign(alice, secret, algorithm="HS512"),
+        "no_exp": sign(without_exp, secret),
+        "no_tenant": sign(without_tenant, secret),
+        "no_sub": sign(without_sub, secret),
+        "garbage": "not-a-token",
+    }

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `then` says: each check looks at the trace of a play and says what is wrong, if anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from .matching import matches, select
+from .play import Play
+from .report_figures import compare_report
+
+JsonObject = dict[str, Any]
+
+
+def run_check(play: Play, check: JsonObject) -> str | None:
+    """Returns what is wrong, None when the check holds."""
+    kind = next(key for key in check if key != "check")
+    return _KINDS[kind](play, play.resolve(check[kind]))
+
+
+def _events(play: Play, wanted: JsonObject) -> str | None:
+    start = 0
+    if "after" in wanted:
+        if wanted["after"] not in play.trace.marks:
+            return f"{wanted['after']} never happened"
+        start = play.trace.marks[wanted["after"]]
+    found = [
+        event
+        for event in play.trace.events[start:]
+        if event["ev"] == wanted["ev"]
+        and all(event.get(name) == wanted[name] for name in ("handle", "client") if name in wanted)
+        and matches(event, wanted.get("match", {}))
+    ]
+    return _compare(found, wanted)
+
+
+def _frames(play: Play, wanted: JsonObject) -> str | None:
+    name = play.connection_name(wanted["on"]) if "on" in wanted else None
+    found = [
+        frame["message"]
+        for frame in play.trace.frames
+        if frame["what"] == "received"
+        and frame["message"].get("type") == wanted["type"]
+        and (name is None or frame["connection"] == name)
+        and matches(frame["message"], wanted.get("match", {}))
+    ]
+    return _compare(found, wanted)
+
+
+def _compare(found: list[JsonObject], wanted: JsonObject) -> str | None:
+    if "count" in wanted and len(found) != wanted["count"]:
+        return f"{len(found)} of them, not {wanted['count']}: {json.dumps(found)[:300]}"
+    if "at_least" in wanted and len(found) < wanted["at_least"]:
+        return f"{len(found)} of them, not at least {wanted['at_least']}"
+    if "equals" in wanted:
+        values = [select(item, wanted.get("select", "$")) for item in found]
+        if not matches(values, wanted["equals"]):
+            return f"{json.dumps(values)[:400]} instead of {json.dumps(wanted['equals'])[:400]}"
+    if not {"count", "at_least", "equals"} & set(wanted):
+        return "the check asks for nothing"
+    return None
+
+
+def _connections(play: Play, wanted: JsonObject) -> str | None:
+    if play.peer is None:
+        return "there is no scripted server in this case"
+    seen = {
+        "open": play.peer.open_count,
+        "most_open": play.peer.most_open,
+        "total": len(play.peer.connections),
+    }
+    for name, number in wanted.items():
+        if seen[name] != number:
+            return f"{name} is {seen[name]}, not {number}"
+    return None
+
+
+def _report(play: Play, wanted: JsonObject) -> str | None:
+    if play.server is None:
+        return "there is no server under test in this case"
+    handle = wanted["handle"]
+    rows: list[JsonObject] = []
+    result: JsonObject | None = None
+    for event in play.trace.events:
+        if event.get("handle") == handle and event["ev"] == "handle.chunk":
+            rows.extend(event["data"])
+        if event.get("handle") == handle and event["ev"] == "handle.result":
+            result = event["result"]
+    if result is None:
+        return "there is no result"
+    path = play.server.fixture(wanted["fixture"])
+    return compare_report(path, wanted["group_by"], rows, result)
+
+
+_KINDS: dict[str, Callable[[Play, JsonObject], str | None]] = {
+    "events": _events,
+    "frames": _frames,
+    "connections": _connections,
+    "report": _report,
+}

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs cases: every case that needs an SDK once for each driver, the others once."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .case import Case, CaseRefused
+from .checks import run_check
+from .driver import CommandFailed, Driver, DriverCrash
+from .manifest import Manifest, ServerFailed, ServerProcess, make_fixture
+from .play import Play, StepFailed
+from .trace import violations
+from .verdict import Result, Verdict
+
+NO_DRIVER = "-"
+
+
+@dataclass(frozen=True)
+class DriverCommand:
+    """A driver: the name in the tables and the command that starts it."""
+
+    name: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of."""
+
+    cases: Sequence[Case]
+    drivers: Sequence[DriverCommand]
+    manifest: Manifest | None
+    folder: Path
+    """Where drivers are started."""
+    fixtures: Path
+    """Where files that cases need are made, once."""
+
+
+async def run_plan(plan: Plan, on_result: Callable[[Result], None]) -> list[Result]:
+    """Runs everything; hands out each result as it comes."""
+    results: list[Result] = []
+    for case in plan.cases:
+        drivers = plan.drivers if case.uses_driver else (None,)
+        for driver in drivers:
+            result = await run_case(plan, case, driver)
+            on_result(result)
+            results.append(result)
+    return results
+
+
+async def run_case(plan: Plan, case: Case, command: DriverCommand | None) -> Result:
+    """Plays one case with fresh peers and a fresh driver, and judges it."""
+    started = time.monotonic()
+    try:
+        findings = await _play(plan, case, command)
+        verdict = Verdict.FAIL if findings else Verdict.PASS
+    except DriverCrash as error:
+        findings, verdict = [str(error)], Verdict.CRASH
+    except (CaseRefused, ServerFailed, OSError) as error:
+        findings, verdict = [f"{type(error).__name__}: {error}"], Verdict.HARNESS_ERROR
+    return Result(
+        case=case.name,
+        label=case.label,
+        title=case.title,
+        requires=case.requires,
+        driver=command.name if command else NO_DRIVER,
+        verdict=verdict,
+        seconds=round(time.monotonic() - started, 3),
+        findings=tuple(findings),
+    )
+
+
+async def _play(plan: Plan, case: Case, command: DriverCommand | None) -> list[str]:
+    secret = secrets.token_hex(32)
+    driver = Driver(command.command, cwd=plan.folder) if command is not None else None
+    async with _server(plan, case, secret) as server:
+        play = Play(case, driver, server, secret)
+        findings: list[str] = []
+        try:
+            if driver is not None:
+                await driver.start()
+            await play.run()
+            # The checks count only when every step came true; what a step missed is said instead.
+            findings = [
+                f"{check['check']}: {wrong}"
+                for check in case.checks
+                if (wrong := run_check(play, check)) is not None
+            ]
+        except (StepFailed, CommandFailed) as error:
+            findings = [str(error), *_context(driver, server)]
+        finally:
+            leaks = await driver.stop() if driver is not None else []
+            await play.end()
+        findings += [f"left behind: {leak}" for leak in leaks]
+        findings += violations(play.trace, list(play.tokens.values()))
+        findings += [
+            f"{fault} never fired" for fault in case.fired if fault not in play.trace.marks
+        ]
+        return findings
+
+
+def _context(driver: Driver | None, server: ServerProcess | None) -> list[str]:
+    found = []
+    if driver is not None and driver.stderr():
+        found.append(f"the driver wrote:\n{driver.stderr()[-2_000:]}")
+    if server is not None and not server.is_running:
+        found.append(f"the server is not running:\n{server.log()[-2_000:]}")
+    return found
+
+
+@asynccontextmanager
+async def _server(plan: Plan, case: Case, secret: str) -> AsyncIterator[ServerProcess | None]:
+    if case.kind == "client":
+        yield None
+        return
+    if plan.manifest is None:
+        raise CaseRefused(f"{case.name} needs a server: name its manifest with --server")
+    for name in case.server.get("fixtures", ()):
+        await make_fixture(plan.manifest, name, plan.fixtures)
+    server = ServerProcess(plan.manifest, case.server, plan.fixtures, secret)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
