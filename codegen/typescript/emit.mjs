@@ -23,7 +23,15 @@ function formatted(files) {
     const biome = createRequire(import.meta.url).resolve("@biomejs/biome/bin/biome");
     const done = spawnSync(
       process.execPath,
-      [biome, "format", "--write", "--files-max-size=4194304", `--config-path=${HERE}`, folder],
+      [
+        biome,
+        "check",
+        "--write",
+        "--linter-enabled=false",
+        "--files-max-size=4194304",
+        `--config-path=${HERE}`,
+        folder,
+      ],
       { encoding: "utf8" },
     );
     if (done.status !== 0) throw new Error(`biome: ${done.stderr || done.stdout || done.error}`);

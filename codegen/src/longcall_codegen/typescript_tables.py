@@ -19,7 +19,7 @@ ENUMS: Final[Mapping[str, str]] = {
 
 def codes_module(codes: Codes) -> str:
     """Returns `codes.ts`: error codes, close codes, statuses and sides of the heartbeat."""
-    terminal = [s.status for s in codes.request_statuses if s.terminal]
+    terminal = [f"status === {_text(s.status)}" for s in codes.request_statuses if s.terminal]
     parts = [
         _enum("ErrorCode", [(c.code, c.meaning) for c in codes.error_codes], "Why it failed."),
         _ERROR_CODE_INFO,
@@ -33,7 +33,7 @@ def codes_module(codes: Codes) -> str:
         ),
         "/** True for a status after which nothing more happens; an unknown one is none. */\n"
         "export function isTerminalStatus(status: RequestStatus): boolean {\n"
-        f"  return {' || '.join(f'status === {_text(status)}' for status in terminal) or 'false'};\n"
+        f"  return {' || '.join(terminal) or 'false'};\n"
         "}\n",
         _enum(
             "HeartbeatSide",
@@ -121,7 +121,7 @@ def _machine(machine: StateMachine) -> str:
             f"export const {constant}_INITIAL: {name}State = {_text(machine.initial)};\n",
             f"/** {machine.title}: the states that have no way out. */\n"
             f"export const {constant}_TERMINAL: readonly {name}State[] = [{terminal}];\n",
-            f"/** {machine.title}: state, event, next state; what is not there does not happen. */\n"
+            f"/** {machine.title}: by state and event the next state; others do not happen. */\n"
             f"export const {constant}_TRANSITIONS: Readonly<\n"
             f"  Record<{name}State, Readonly<Partial<Record<{name}Event, {name}State>>>>\n"
             f"> = {{\n{rows}}};\n",

@@ -32,7 +32,7 @@ export const CONNECTION_INITIAL: ConnectionState = "connecting";
 /** A client's connection: the states that have no way out. */
 export const CONNECTION_TERMINAL: readonly ConnectionState[] = ["closed"];
 
-/** A client's connection: state, event, next state; what is not there does not happen. */
+/** A client's connection: by state and event the next state; others do not happen. */
 export const CONNECTION_TRANSITIONS: Readonly<
   Record<ConnectionState, Readonly<Partial<Record<ConnectionEvent, ConnectionState>>>>
 > = {
@@ -70,7 +70,7 @@ export const REQUEST_INITIAL: RequestState = "queued";
 /** Life of a request: the states that have no way out. */
 export const REQUEST_TERMINAL: readonly RequestState[] = ["completed", "failed", "cancelled"];
 
-/** Life of a request: state, event, next state; what is not there does not happen. */
+/** Life of a request: by state and event the next state; others do not happen. */
 export const REQUEST_TRANSITIONS: Readonly<
   Record<RequestState, Readonly<Partial<Record<RequestEvent, RequestState>>>>
 > = {
