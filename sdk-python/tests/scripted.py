@@ -140,7 +140,7 @@ class Script:
     def __init__(self, *, closes_at_once: bool = True, **options: Any) -> None:
         options.setdefault("random", lambda: 0.5)
         self.now = 1000.0
-        self.protocol = ClientProtocol(Options(clock=lambda: self.now, **options))
+        self.protocol = ClientProtocol(Options(clock=lambda: self.now, **options), "0")
         self.opens: dict[int, str] = {}
         self.closes: dict[int, tuple[int, str]] = {}
         self.states: list[str] = []

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -148,7 +148,7 @@ class Client:
         if self.state.name == ConnectionState.CLOSED:
             raise ConnectionClosed(self.state.code, self.state.reason)
 
-    async def states(self) -> AsyncIterator[ClientState]:
+    async def states(self) -> AsyncGenerator[ClientState, None]:
         """Yields the state of the connection, and each one after it; ends with `closed`.
 
         Who takes them slowly gets the newest: at most 100 wait.
@@ -294,7 +294,7 @@ class Client:
         action: str | None = None,
         sub: str | None = None,
         page_size: int | None = None,
-    ) -> AsyncIterator[RequestSummary]:
+    ) -> AsyncGenerator[RequestSummary, None]:
         """Yields the requests of this identity, the newest first. PROTOCOL 10.47.
 
         Args:

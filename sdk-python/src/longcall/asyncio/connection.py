@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .. import __version__
 from ..errors import ConfigurationError
 from ..events import Announcement, ClientState
 from ..options import Options, Token, TokenReason
@@ -50,7 +51,7 @@ class Connection:
     ) -> None:
         self.url = url
         self.options = options
-        self.protocol = ClientProtocol(options)
+        self.protocol = ClientProtocol(options, __version__)
         self.state_changed = Signal()
         self.states: list[Callable[[ClientState], object]] = []
         self._token = token
@@ -110,6 +111,8 @@ class Connection:
         """Closes for good, and leaves no task or socket behind."""
         with self.step() as now:
             self.protocol.close(now)
+        for task in self._others:  # a token function may hang
+            task.cancel()
         while tasks := [*self._tasks.values(), *self._others]:
             await asyncio.wait(tasks)
         if self._timer is not None:

@@ -130,7 +130,7 @@ class RequestHandle:
             raise outcome.error._with(attempt=state.attempt)
         return outcome.result
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncGenerator[Event, None]:
         return self._events()
 
     async def _events(self) -> AsyncGenerator[Event, None]:

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from pydantic import JsonValue
@@ -22,7 +22,7 @@ from ..errors import (
     RequestError,
     WaitTimeout,
 )
-from ..events import Chunk, ClientState, Download, Progress, RequestSummary, Status
+from ..events import Chunk, ClientState, Download, RequestSummary
 from ..identifiers import new_request_id
 from ..options import Options
 from .arguments import parser
@@ -169,11 +169,11 @@ class Program:
         handle = client.attach(self._options.id)
         try:
             async with asyncio.timeout(self._options.timeout):
-                async for event in handle:
-                    match event:
-                        case Chunk():
+                async with aclosing(aiter(handle)) as events:
+                    async for event in events:
+                        if isinstance(event, Chunk):
                             self._on_chunk(event)
-                        case Status() | Progress():
+                        else:
                             self._display.event(event)
         except TimeoutError:
             raise WaitTimeout(handle.id, acknowledged=True) from None
@@ -190,15 +190,16 @@ class Program:
         requests = client.requests(
             status=options.status, action=options.action, page_size=min(options.limit, 200)
         )
-        async for request in requests:
-            print(
-                json.dumps(_summary_fields(request), ensure_ascii=False)
-                if options.json
-                else _summary_line(request)
-            )
-            shown += 1
-            if shown == options.limit:
-                break
+        async with aclosing(requests):
+            async for request in requests:
+                print(
+                    json.dumps(_summary_fields(request), ensure_ascii=False)
+                    if options.json
+                    else _summary_line(request)
+                )
+                shown += 1
+                if shown == options.limit:
+                    break
         if not shown:
             self._display.note("no requests")
 

@@ -48,13 +48,16 @@ PASSIVE_LIMITS = ReaderLimits(max_events=64, max_bytes=64 * 1024)
 
 
 class ClientProtocol:
-    """A client: its connection, and its requests over all connections."""
+    """A client: its connection, and its requests over all connections.
 
-    def __init__(self, options: Options) -> None:
+    `version` is that of the SDK, for `hello`.
+    """
+
+    def __init__(self, options: Options, version: str) -> None:
         self._options = options
         self._context = Context(options)
         self._requests = Requests(self._context)
-        self._connection = Connection(self._context, self._requests)
+        self._connection = Connection(self._context, self._requests, version)
         self._submissions = 0
         self._lists = 0
 

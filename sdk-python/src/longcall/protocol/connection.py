@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from .. import __version__
 from ..backoff import Backoff
 from ..codec import parse_timestamp
 from ..codes import ClientAction, HeartbeatSide, close_action
@@ -52,8 +51,9 @@ REFRESH_AT: Final = 0.8
 class Connection:
     """Drives the links of a client; tells `Requests` when one is ready and when one is lost."""
 
-    def __init__(self, context: Context, requests: Requests) -> None:
+    def __init__(self, context: Context, requests: Requests, version: str) -> None:
         options = context.options
+        self._version = version
         self.state = ClientState(CONNECTION_INITIAL)
         self._context = context
         self._requests = requests
@@ -91,7 +91,7 @@ class Connection:
     def opened(self, link: Link, token: str | None, now: float) -> None:
         """Greets. PROTOCOL 4.2: "MUST send `hello` as the first message of a connection"."""
         link.phase = LinkPhase.GREETING
-        software = Software(name=self._client_name(), version=__version__)
+        software = Software(name=self._client_name(), version=self._version)
         hello = HelloMessage(client=software)
         if token is not None:
             hello = HelloMessage(token=token, client=software)
