@@ -1,0 +1,499 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from service_harness import ANN, desk, limits, principal
+
+from longcall_server import Handlers, JsonValue, RequestContext
+from longcall_server.answers import (
+    Acknowledged,
+    Answered,
+    Attached,
+    CancelAccepted,
+    Listed,
+    Refused,
+)
+from longcall_server.core.messages import RequestMessage
+from longcall_server.requests import ServiceSettings
+from longcall_server.stores.base import (
+    OutcomeUnknown,
+    Record,
+    RequestKey,
+    StoreLimits,
+    StoreUnavailable,
+)
+from longcall_server.stores.memory import MemoryStore
+
+BOB = principal("bob")
+STRANGER = principal("ann", tenant="other")
+
+
+class Params(BaseModel):
+    rows: list[int]
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    made = Handlers()
+
+    @made.register("wait", deadline=timedelta(hours=1))
+    async def wait(ctx: RequestContext, payload: JsonValue) -> None:
+        await ctx.wait_cancelled()
+        ctx.raise_if_cancelled()
+
+    @made.register("sum")
+    async def total(ctx: RequestContext, params: Params) -> int:
+        return sum(params.rows)
+
+    @made.register("echo", durable=False)
+    async def echo(ctx: RequestContext, payload: JsonValue) -> JsonValue:
+        return payload
+
+    return made
+
+
+def code(answer: object) -> str:
+    assert isinstance(answer, Refused)
+    return answer.error.code
+
+
+# --- Submitting ----------------------------------------------------------------------------------
+
+
+async def test_a_durable_request_is_acknowledged_once_it_is_stored(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        answer = await at.submit("sum", {"rows": [1, 2]})
+        assert isinstance(answer, Acknowledged)
+        assert not answer.duplicate
+        assert answer.record.last_seq == 1
+        assert (await at.node.finished(at.key())).result == "3"
+
+
+async def test_a_request_is_stored_with_all_that_it_was_sent_with(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        await at.submit(
+            "wait",
+            {"b": 1.0, "a": None},
+            metadata={"k": "v"},
+            priority=9,
+            delay_ms=50_000,
+            deadline_ms=60_000,
+            traceparent="00-a-b-01",
+        )
+        record = await at.node.record(at.key())
+        assert record.payload == '{"b":1.0,"a":null}'
+        assert record.metadata == {"k": "v"}
+        assert record.priority == 9
+        assert record.due_at == record.created_at + 50_000
+        assert record.deadline_at == record.created_at + 60_000
+        assert record.traceparent == "00-a-b-01"
+        # PROTOCOL 5.7.2: the action's deadline is earlier than a later one of the request.
+        await at.submit("wait", id="r2", deadline_ms=10 * 3_600_000, delay_ms=1000)
+        late = await at.node.record(at.key("r2"))
+        assert late.deadline_at == late.created_at + 3_600_000
+        assert (late.priority, late.payload) == (5, "null")
+
+
+async def test_the_same_request_again_is_a_duplicate_whatever_its_other_fields(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        first = await at.submit("wait", {"a": 1, "b": [2.0]}, priority=1)
+        again = await at.submit("wait", {"b": [2], "a": 1.0}, priority=9, resend=True)
+        assert again.duplicate
+        assert again.record.record_id == first.record.record_id
+        assert (await at.node.record(at.key())).priority == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "payload"), [("wait", {"a": 2}), ("sum", {"rows": []}), ("wait", None)]
+)
+async def test_the_same_id_for_something_else_is_a_conflict(
+    handlers: Handlers, tmp_path: Path, action: str, payload: Any
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        await at.submit("wait", {"a": 1})
+        refusal = await at.submit(action, payload)
+        assert code(refusal) == "CONFLICT"
+        assert not refusal.error.retryable
+
+
+async def test_an_absent_payload_is_the_same_as_null(handlers: Handlers, tmp_path: Path) -> None:
+    async with desk(handlers, tmp_path) as at:
+        await at.submit("wait", None)
+        again = await at.service.submit(ANN, RequestMessage(id="r1", action="wait"))
+        assert isinstance(again, Acknowledged)
+        assert again.duplicate
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected", "pointer"),
+    [
+        ({"action": "nothing"}, "UNKNOWN_ACTION", None),
+        ({"action": "sum", "payload": {"rows": [1, "x"]}}, "VALIDATION_ERROR", "/payload/rows/1"),
+        ({"action": "sum", "payload": {}}, "VALIDATION_ERROR", "/payload/rows"),
+        ({"action": "sum", "payload": 7}, "VALIDATION_ERROR", "/payload"),
+        ({"deadline_ms": 10, "delay_ms": 10}, "VALIDATION_ERROR", "/deadline_ms"),
+        ({"callback_url": "https://example.org/x"}, "VALIDATION_ERROR", "/callback_url"),
+    ],
+)
+async def test_what_cannot_be_run_is_refused_and_not_stored(
+    handlers: Handlers,
+    tmp_path: Path,
+    fields: dict[str, Any],
+    expected: str,
+    pointer: str | None,
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        refusal = await at.submit(**{"action": "wait", **fields})
+        assert code(refusal) == expected
+        if pointer is not None:
+            assert refusal.error.details == {"pointer": pointer}
+        assert await at.store.get(at.key()) is None
+
+
+async def test_permission_is_asked_before_the_action_and_says_nothing_of_it(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        narrow = principal("ann", "request:sum", "admin")
+        refusals = [await at.submit(name, who=narrow) for name in ("wait", "nothing")]
+        assert [code(refusal) for refusal in refusals] == ["FORBIDDEN", "FORBIDDEN"]
+        assert refusals[0] == refusals[1]
+
+
+async def test_a_stored_id_is_looked_up_before_every_check(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    # PROTOCOL 10.5: whatever those checks would say now.
+    async with desk(handlers, tmp_path, bounds=limits(max_in_flight=1)) as at:
+        await at.submit("wait", {"a": 1})
+        nobody = principal("ann", "admin")
+        for again in (
+            await at.submit("wait", {"a": 1}, who=nobody),
+            await at.submit("wait", {"a": 1}, deadline_ms=1, delay_ms=2),
+            await at.submit("wait", {"a": 1}, callback_url="https://example.org/"),
+            await at.submit("wait", {"a": 1}),
+        ):
+            assert isinstance(again, Acknowledged)
+            assert again.duplicate
+        assert code(await at.submit("nothing")) == "CONFLICT"
+        assert code(await at.submit("echo", {"a": 1})) == "CONFLICT"
+
+
+async def test_too_many_unfinished_requests_are_refused_as_retryable(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, bounds=limits(max_in_flight=2)) as at:
+        await at.submit("wait", id="a")
+        await at.submit("wait", id="b")
+        refusal = await at.submit("wait", id="c")
+        assert code(refusal) == "RESOURCE_EXHAUSTED"
+        assert refusal.error.retryable
+        assert isinstance(await at.submit("wait", id="a", who=BOB), Acknowledged)
+
+
+async def test_an_id_whose_log_is_gone_is_refused_as_expired(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    now = 1_800_000_000_000
+    store = MemoryStore(limits=StoreLimits(), clock=lambda: now)
+    async with desk(handlers, tmp_path, store=store, start=None) as at:
+        await at.submit("wait")
+        await at.cancel()
+        now += 86_400_001
+        await store.sweep()
+        for action in ("wait", "sum", "echo", "nothing"):
+            refusal = await at.submit(action)
+            assert code(refusal) == "CONFLICT"
+            assert refusal.error.details == {"reason": "expired"}
+        assert code(await at.attach()) == "NOT_FOUND"
+        assert code(await at.cancel()) == "NOT_FOUND"
+
+
+# --- A store that fails --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_a_write_with_an_unknown_outcome_is_repeated_until_it_is_known(
+    handlers: Handlers, tmp_path: Path, committed: bool
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        at.store.break_next("submit", OutcomeUnknown, committed=committed)
+        # Nothing can be said after it, not even that the store is away (PROTOCOL 10.3).
+        at.store.break_next("submit", StoreUnavailable)
+        answer = await at.submit("wait")
+        assert isinstance(answer, Acknowledged)
+        assert not answer.duplicate
+        assert answer.record.last_seq <= 2
+        at.store.break_next("request_cancel", OutcomeUnknown, committed=committed)
+        assert isinstance(await at.cancel(), CancelAccepted)
+
+
+async def test_an_outcome_that_stays_unknown_is_no_refusal(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, settings=ServiceSettings(patience_ms=0)) as at:
+        at.store.break_next("submit", OutcomeUnknown)
+        with pytest.raises(OutcomeUnknown):
+            await at.submit("wait")
+
+
+async def test_a_store_that_is_away_is_unavailable_and_never_not_found(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        for verb in ("submit", "get", "get", "read", "request_cancel", "list"):
+            at.store.break_next(verb, StoreUnavailable)
+        answers = [
+            await at.submit("wait"),
+            await at.submit("nothing"),
+            await at.submit("echo"),
+            await at.attach(),
+            await at.cancel(),
+            await at.list(),
+        ]
+        assert [code(answer) for answer in answers] == ["UNAVAILABLE"] * 6
+        assert all(answer.error.retryable for answer in answers)
+        assert all(answer.error.retry_after_ms == 1000 for answer in answers)
+
+
+async def test_workers_hear_of_a_request_whose_client_left_meanwhile(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        stored, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            await at.store._inner.submit(at.node.new("wait"), max_in_flight=9)
+            stored.set()
+            await go_on.wait()
+
+        at.store.before["submit"] = hold
+        sending = asyncio.create_task(at.submit("wait"))
+        await stored.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        key = RequestKey(at.node.new("wait").key.owner, "r-1")
+        assert (await at.node.until(key, lambda record: record.attempt == 1)).attempt == 1
+
+
+# --- Attaching -----------------------------------------------------------------------------------
+
+
+async def test_attach_reads_the_request_and_its_log_in_one(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        await at.submit("sum", {"rows": [1]})
+        await at.node.finished(at.key())
+        attached = await at.attach(after_seq=1)
+        assert isinstance(attached, Attached)
+        assert [event.seq for event in attached.slice.events] == [2, 3]
+        assert attached.slice.record.result == "1"
+        assert isinstance(await at.attach(after_seq=3), Attached)
+
+
+async def test_a_position_beyond_the_log_is_a_conflict_that_tells_its_end(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        await at.submit("wait")
+        refusal = await at.attach(after_seq=2)
+        assert code(refusal) == "CONFLICT"
+        assert refusal.error.details == {"last_seq": 1}
+
+
+async def test_what_belongs_to_others_is_what_never_was(handlers: Handlers, tmp_path: Path) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        await at.submit("wait")
+        reader = principal("bob", "requests:read:tenant", "admin", "request:*")
+        for who in (BOB, STRANGER, reader):
+            assert await at.attach(who=who) == await at.attach("never", who=who)
+            assert await at.cancel(who=who) == await at.cancel("never", who=who)
+            assert code(await at.attach(who=who)) == "NOT_FOUND"
+        assert (await at.node.record(at.key())).cancel_requested_at is None
+        mine = await at.submit("wait", {"other": 1}, who=BOB)
+        assert not mine.duplicate
+
+
+# --- Cancelling ----------------------------------------------------------------------------------
+
+
+async def test_a_queued_request_ends_at_once_with_the_first_reason(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        await at.submit("wait")
+        answer = await at.cancel(reason="first")
+        assert isinstance(answer, CancelAccepted)
+        assert answer.record.status == "cancelled"
+        again = await at.cancel(reason="second")
+        assert json.loads(again.record.error)["details"] == {"reason": "first"}
+
+
+async def test_a_running_request_hears_of_its_cancel_and_its_followers_of_the_end(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        await at.submit("wait")
+        await at.node.until(at.key(), lambda record: record.status == "processing")
+        answer = await at.cancel(reason="enough")
+        assert answer.record.cancel_requested_at is not None
+        assert (await at.node.finished(at.key())).status == "cancelled"
+
+
+async def test_a_finished_request_answers_a_cancel_with_its_snapshot(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        await at.submit("sum", {"rows": []})
+        await at.node.finished(at.key())
+        answer = await at.cancel()
+        assert (answer.record.status, answer.record.result) == ("completed", "0")
+
+
+async def test_a_cancel_and_a_result_race_to_exactly_one_end(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        for number in range(50):
+            id = f"race-{number}"
+            await at.submit("sum", {"rows": [1]}, id=id)
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            await at.cancel(id)
+            await at.node.finished(at.key(id))
+            log = await at.node.log(at.key(id))
+            ends = [event for event in log if event["type"] in ("complete", "error")]
+            assert ends == log[-1:]
+
+
+# --- Listing -------------------------------------------------------------------------------------
+
+
+def ids(page: object) -> list[str]:
+    assert isinstance(page, Listed)
+    return [json.loads(text)["id"] for text in page.summaries]
+
+
+async def test_a_list_shows_the_callers_own_requests_newest_first_in_pages(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        for number in range(5):
+            await at.submit("wait", id=f"r{number}")
+        await at.submit("wait", id="foreign", who=BOB)
+        seen: list[str] = []
+        cursor: dict[str, Any] = {}
+        while True:
+            page = await at.list(limit=2, **cursor)
+            seen += ids(page)
+            if page.next_cursor is None:
+                break
+            cursor = {"cursor": page.next_cursor}
+        assert seen == ["r4", "r3", "r2", "r1", "r0"]
+
+
+async def test_a_list_keeps_to_its_filters(handlers: Handlers, tmp_path: Path) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        await at.submit("wait", id="a")
+        await at.submit("sum", {"rows": []}, id="b")
+        await at.cancel("a")
+        assert ids(await at.list(status=["cancelled"])) == ["a"]
+        assert ids(await at.list(status=["queued", "completed"])) == ["b"]
+        assert ids(await at.list(status=["no_such_status"])) == []
+        assert ids(await at.list(action="wait")) == ["a"]
+
+
+async def test_only_a_tenant_reader_lists_another_subject_of_the_same_tenant(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        await at.submit("wait")
+        reader = principal("bob", "requests:read:tenant")
+        assert ids(await at.list(who=reader, sub="ann")) == ["r1"]
+        assert ids(await at.list(who=reader)) == []
+        assert ids(await at.list(sub="ann")) == ["r1"]
+        assert code(await at.list(who=BOB, sub="ann")) == "FORBIDDEN"
+        outside = principal("eve", "requests:read:tenant", tenant="other")
+        assert ids(await at.list(who=outside, sub="ann")) == []
+
+
+async def test_a_cursor_of_another_list_is_refused(handlers: Handlers, tmp_path: Path) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        for number in range(3):
+            await at.submit("wait", id=f"r{number}")
+        cursor = (await at.list(limit=1)).next_cursor
+        for answer in (
+            await at.list(cursor="made-up"),
+            await at.list(cursor=cursor, action="wait"),
+            await at.list(cursor=cursor, who=BOB),
+        ):
+            assert code(answer) == "VALIDATION_ERROR"
+            assert answer.error.details == {"pointer": "/cursor"}
+
+
+async def test_a_page_that_would_not_fit_ends_early_and_loses_nothing(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, start=None, bounds=limits(max_message_bytes=4096)) as at:
+        for number in range(30):
+            await at.submit("wait", id=f"r{number:02}-{'x' * 100}")
+        seen: list[str] = []
+        cursor: dict[str, Any] = {}
+        while True:
+            page = await at.list(limit=200, **cursor)
+            assert 0 < sum(map(len, page.summaries)) < 4096
+            seen += ids(page)
+            if page.next_cursor is None:
+                break
+            cursor = {"cursor": page.next_cursor}
+        assert seen == sorted(seen, reverse=True)
+        assert len(seen) == 30
+
+
+# --- Quick requests are looked up too ------------------------------------------------------------
+
+
+async def test_a_quick_request_is_answered_and_not_remembered(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        assert await at.call("echo", {"n": 1}) == Answered('{"n":1}')
+        # PROTOCOL 10.11: run again, and no conflict.
+        assert await at.call("echo", {"n": 2}) == Answered('{"n":2}')
+        assert code(await at.attach()) == "NOT_FOUND"
+        assert code(await at.cancel()) == "NOT_FOUND"
+        assert "submit" not in at.store.calls
+
+
+async def test_what_cannot_be_quick_is_stored_before_it_runs(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path) as at:
+        assert isinstance(await at.submit("echo", 1, id="a", resend=True), Acknowledged)
+        assert isinstance(await at.submit("echo", 1, id="b", delay_ms=0), Acknowledged)
+        for id in ("a", "b"):
+            assert (await at.node.finished(at.key(id))).result == "1"
+
+
+async def test_a_record_found_is_given_to_its_owner_alone(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, start=None) as at:
+        await at.submit("wait")
+        assert isinstance(await at.service.find(at.key()), Record)
+        assert await at.service.find(at.key(who=BOB)) is None
