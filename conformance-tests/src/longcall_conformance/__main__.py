@@ -11,9 +11,12 @@ from pathlib import Path
 from .runner.case import Case, CaseRefused, load_cases
 from .runner.manifest import Manifest, ServerFailed
 from .runner.run import DriverCommand, Plan, run_plan
+from .runner.suite import BuildFailed, load_suite
 from .runner.verdict import Result, Verdict, closing_line, exit_code, matrix, write_results
 
 USAGE_ERROR = 2
+DEFAULT_DRIVERS = Path("drivers.yaml")
+DEFAULT_MANIFEST = Path("manifests/longcall-server.yaml")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "list":
             return _list(cases)
         return _run(cases, options)
-    except (CaseRefused, ServerFailed, OSError) as error:
+    except (CaseRefused, ServerFailed, BuildFailed, OSError) as error:
         print(f"longcall-conformance: {error}", file=sys.stderr)
         return USAGE_ERROR
 
@@ -42,9 +45,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=COMMAND",
-        help="an SDK's driver; may be given several times",
+        help="an SDK's driver; may be given several times (default: those of drivers.yaml)",
     )
-    run.add_argument("--server", type=Path, metavar="MANIFEST", help="the server under test")
+    run.add_argument(
+        "--server",
+        type=Path,
+        metavar="MANIFEST",
+        help="the server under test (default: manifests/longcall-server.yaml, if it is there)",
+    )
     run.add_argument("--out", type=Path, default=Path("out"), help="default: %(default)s")
     run.add_argument("--folder", type=Path, default=Path(), help="where drivers are started")
     for command in (run, commands.add_parser("list", help="show cases")):
@@ -73,18 +81,14 @@ def _list(cases: list[Case]) -> int:
 
 
 def _run(cases: list[Case], options: argparse.Namespace) -> int:
-    drivers = []
-    for text in options.driver:
-        name, separator, command = text.partition("=")
-        if not separator or not command:
-            raise CaseRefused(f"--driver takes NAME=COMMAND, not {text}")
-        drivers.append(DriverCommand(name, command))
+    drivers, skipped = _drivers(options.driver)
     if not drivers and any(case.uses_driver for case in cases):
         raise CaseRefused("these cases need a driver: name one with --driver")
+    manifest = options.server or (DEFAULT_MANIFEST if DEFAULT_MANIFEST.exists() else None)
     plan = Plan(
         cases=cases,
         drivers=drivers,
-        manifest=Manifest.load(options.server) if options.server else None,
+        manifest=Manifest.load(manifest) if manifest else None,
         folder=options.folder,
         fixtures=options.out / "fixtures",
     )
@@ -93,8 +97,24 @@ def _run(cases: list[Case], options: argparse.Namespace) -> int:
     print()
     print(matrix(results))
     print()
+    for reason in skipped:
+        print(f"skipped {reason}")
     print(closing_line(results))
     return exit_code(results)
+
+
+def _drivers(given: list[str]) -> tuple[list[DriverCommand], list[str]]:
+    """The drivers that were named, or those of the checkout."""
+    if not given and DEFAULT_DRIVERS.exists():
+        suite = load_suite(DEFAULT_DRIVERS)
+        return list(suite.drivers), list(suite.skipped)
+    drivers = []
+    for text in given:
+        name, separator, command = text.partition("=")
+        if not separator or not command:
+            raise CaseRefused(f"--driver takes NAME=COMMAND, not {text}")
+        drivers.append(DriverCommand(name, command))
+    return drivers, []
 
 
 def _show(result: Result) -> None:

@@ -108,8 +108,10 @@ class Driver:
             async with asyncio.timeout(10):
                 if self.crash is None:
                     leaks = (await self.ask("bye")).get("leaks", [])
+                else:
+                    self._process.kill()
                 await self._process.wait()
-        except (TimeoutError, DriverCrash, CommandFailed) as error:
+        except (TimeoutError, DriverCrash, CommandFailed, ProcessLookupError) as error:
             leaks = [f"the driver did not end by itself: {error!r}"]
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

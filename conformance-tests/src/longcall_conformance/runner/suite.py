@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The drivers of a checkout: `drivers.yaml` says how each is built and started."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .case import CaseRefused, load_yaml
+from .run import DriverCommand
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Drivers that can be started, and why others cannot."""
+
+    drivers: tuple[DriverCommand, ...]
+    skipped: tuple[str, ...]
+
+
+class BuildFailed(Exception):
+    """A driver could not be built; the text is what the build said."""
+
+
+def load_suite(path: Path) -> Suite:
+    """Reads `drivers.yaml` and builds what is in it.
+
+    Raises `BuildFailed`, and `CaseRefused` when the file is wrong or, with CI=true, a tool is
+    missing.
+    """
+    drivers: list[DriverCommand] = []
+    skipped: list[str] = []
+    for name, entry in load_yaml(path).items():
+        unknown = set(entry) - {"needs", "build", "command"}
+        if unknown or "command" not in entry:
+            raise CaseRefused(f"{path}: {name} has command, needs and build, nothing else")
+        tool = entry.get("needs", "python")
+        if tool != "python" and shutil.which(tool) is None:
+            if os.environ.get("CI") == "true":
+                raise CaseRefused(f"the driver {name} needs {tool}, which is not on this machine")
+            skipped.append(f"{name}: {tool} is not on this machine")
+            continue
+        for command in entry.get("build", ()):
+            _build(name, command, path.parent)
+        command = entry["command"].replace("{python}", shlex.quote(sys.executable))
+        drivers.append(DriverCommand(name, command))
+    return Suite(tuple(drivers), tuple(skipped))
+
+
+def _build(name: str, command: str, folder: Path) -> None:
+    done = subprocess.run(
+        shlex.split(command), cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise BuildFailed(f"{name}: {command}\n{done.stdout[-2_000:]}{done.stderr[-2_000:]}")
