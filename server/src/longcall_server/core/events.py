@@ -13,10 +13,12 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z", re.ASCII)
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _LONGEST_SEQ = len(str(2**53 - 1))
 
 
@@ -116,8 +118,8 @@ def outcome(frame: str) -> str:
 
 def timestamp(ms: int) -> str:
     """Returns the RFC 3339 text of a time in milliseconds since the epoch (PROTOCOL 2)."""
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    second, rest = divmod(ms, 1_000)
+    return f"{_second(second)}.{rest:03}Z"
 
 
 def parse_timestamp(text: str) -> int:
@@ -134,9 +136,14 @@ def parse_timestamp(text: str) -> int:
     return (moment - _EPOCH) // _MILLISECOND + (1000 if leap else millisecond)
 
 
+@lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat().removesuffix("+00:00")
+
+
 def _draft(kind: EventKind, request_id: str, tail: str) -> EventDraft:
-    escaped = json.dumps(request_id, ensure_ascii=False)
-    return EventDraft(kind, f'{{"type":"{kind.value}","request_id":{escaped},"seq":', tail)
+    head = f'{{"type":"{kind}","request_id":{_encode(request_id)},"seq":'
+    return EventDraft(kind, head, tail)
 
 
 def _utf8_size(text: str) -> int:

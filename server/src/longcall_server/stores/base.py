@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from longcall_server.core.codes import RequestStatus
 from longcall_server.core.events import EventDraft
@@ -156,12 +156,12 @@ class Promotion:
     progress: StoredProgress | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A stored request, without its log.
 
     Large parts come where they are needed: `payload` and `checkpoint` are filled in by `claim` and
-    `get` alone (elsewhere `""` and None), and `list` leaves `result` and `error` out.
+    `get` alone (elsewhere `""` and None), and `list` leaves `result` and `error` out. (A named
+    tuple, because stores make several of each request: `_replace` makes a changed copy.)
     """
 
     record_id: int

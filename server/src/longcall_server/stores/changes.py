@@ -8,7 +8,7 @@ record and the events that were added. The decisions themselves are those of `co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from longcall_server.core import events, lifecycle
@@ -169,8 +169,7 @@ def renewed(
     lease = renewal.lease
     if record is None or not lifecycle.holds_attempt(record, lease.attempt):
         return None, Renewed(lease=None)
-    record = replace(
-        record,
+    record = record._replace(
         lease_expires_at=now + lease_ms,
         progress=_newest(record.progress, renewal.progress),
     )
@@ -183,7 +182,7 @@ def requested_cancel(record: Record, reason: str | None, now: int) -> Change | N
     effect = lifecycle.on_cancel(record)
     if effect is CancelEffect.NOTHING:
         return None
-    record = replace(record, cancel_requested_at=now, cancel_reason=reason, updated_at=now)
+    record = record._replace(cancel_requested_at=now, cancel_reason=reason, updated_at=now)
     if effect is CancelEffect.MARK:
         return Change(record)
     return _cancelled(record, now)
@@ -208,7 +207,7 @@ class Changes:
             "lease_expires_at": now + lease_ms,
         }
         if not self._fits(record, draft, keep=lifecycle.TERMINAL_ROOM):
-            return self._log_full(replace(record, **started), now)
+            return self._log_full(record._replace(**started), now)
         return _logged(record, now, [draft], **started)
 
     def appended(
@@ -237,7 +236,7 @@ class Changes:
         change = _logged(record, now, [] if draft is None else [draft], last_operation=operation)
         if not with_checkpoint:
             return change
-        kept = replace(change.record, chunks_kept_to=change.record.last_seq)
+        kept = change.record._replace(chunks_kept_to=change.record.last_seq)
         return Change(kept, change.events)
 
     def completed(
@@ -290,7 +289,7 @@ class Changes:
             retry_after_ms=failure.retry_after_ms,
         )
         progress = _newest(record.progress, failure.progress)
-        record = replace(record, progress=progress, ended_attempt=lease.attempt)
+        record = record._replace(progress=progress, ended_attempt=lease.attempt)
         return self._attempt_over(record, decision, failure.error, now)
 
     def taken_back(self, record: Record, now: int, *, worker_is_dead: bool) -> Change:
@@ -383,7 +382,7 @@ def _logged(record: Record, now: int, drafts: Sequence[EventDraft], **also: Any)
         seq += 1
         log_bytes += draft.size
         added.append(StoredEvent(seq, draft.frame(seq), draft.is_terminal))
-    after = replace(record, last_seq=seq, log_bytes=log_bytes, updated_at=now, **also)
+    after = record._replace(last_seq=seq, log_bytes=log_bytes, updated_at=now, **also)
     return Change(after, tuple(added))
 
 

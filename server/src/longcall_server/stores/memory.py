@@ -10,7 +10,7 @@ import heapq
 import random as _random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from longcall_server.core import lifecycle
 from longcall_server.core.events import EventDraft
@@ -45,6 +45,8 @@ from longcall_server.stores.base import (
 from longcall_server.stores.changes import Change, Changes, Failure
 from longcall_server.stores.cursors import decode_cursor, encode_cursor
 
+_Heap = list[tuple[int, int, int]]
+
 
 @dataclass(slots=True)
 class _Row:
@@ -54,7 +56,7 @@ class _Row:
     events: list[StoredEvent] = field(default_factory=list)
 
     def whole(self) -> Record:
-        return replace(self.record, payload=self.payload, checkpoint=self.checkpoint)
+        return self.record._replace(payload=self.payload, checkpoint=self.checkpoint)
 
 
 class MemoryStore:
@@ -78,7 +80,7 @@ class MemoryStore:
         self._in_flight: defaultdict[Owner, int] = defaultdict(int)
         # Heaps may hold entries that no longer hold true: whoever pops one checks the record.
         self._waiting: list[tuple[int, int]] = []
-        self._ready: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        self._ready: defaultdict[str, _Heap] = defaultdict(list)
         self._appointments: list[tuple[int, int]] = []
         self._forgetting: list[tuple[int, Owner, str]] = []
 
@@ -281,7 +283,7 @@ class MemoryStore:
         """See `Store.list`."""
         before = None if cursor is None else decode_cursor(where, cursor)
         found = [
-            replace(row.record, result=None, error=None)
+            row.record._replace(result=None, error=None)
             for id, row in self._owned.get(where.owner, {}).items()
             if (not where.statuses or row.record.status in where.statuses)
             and (where.action is None or row.record.action == where.action)
@@ -366,16 +368,15 @@ class MemoryStore:
                 heapq.heappush(self._ready[row.record.action], place)
 
     def _pop_ready(self, actions: Sequence[str], now: int) -> _Row | None:
-        heaps = [heap for action in set(actions) if (heap := self._heads(action, now))]
-        if not heaps:
-            return None
-        return self._rows[heapq.heappop(min(heaps))[2]]
+        heaps = [self._due(action, now) for action in set(actions)]
+        first = min(filter(None, heaps), default=None)
+        return None if first is None else self._rows[heapq.heappop(first)[2]]
 
     def _has_ready(self, now: int) -> bool:
-        return any(self._heads(action, now) for action in tuple(self._ready))
+        return any(self._due(action, now) for action in tuple(self._ready))
 
-    def _heads(self, action: str, now: int) -> list[tuple[int, int, int]]:
-        """What is due of an action, with a head that can be claimed."""
+    def _due(self, action: str, now: int) -> _Heap:
+        """What is due of an action; its head can be claimed."""
         heap = self._ready.get(action, [])
         while heap:
             row = self._rows.get(heap[0][2])

@@ -30,8 +30,9 @@ class Checkpointer:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
         self._changes = 0
-        self._wake = threading.Event()
-        self._stopping = False
+        self._some = threading.Event()
+        self._many = threading.Event()
+        self._stopping = threading.Event()
         self._writer_helps = False
         self._thread = threading.Thread(target=self._main, name="longcall-checkpoint", daemon=True)
 
@@ -41,8 +42,9 @@ class Checkpointer:
 
     def stop(self) -> None:
         """Ends the thread and waits for it; the last connection to close empties the log."""
-        self._stopping = True
-        self._wake.set()
+        self._stopping.set()
+        self._some.set()
+        self._many.set()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -51,24 +53,25 @@ class Checkpointer:
         if self._writer_helps:
             self._writer_helps = False
             _checkpoint(connection)
-        # The first change sets the clock running, many end the wait.
-        before, self._changes = self._changes, self._changes + changes
-        if before == 0 or before < CHANGES <= self._changes:
-            self._wake.set()
+        self._changes += changes
+        if not self._some.is_set():
+            self._some.set()
+        if self._changes >= CHANGES and not self._many.is_set():
+            self._many.set()
 
     def _main(self) -> None:
         connection = self._connect()
         try:
-            while not self._stopping:
-                self._wake.wait()
-                self._wake.clear()
-                if not self._stopping and self._changes < CHANGES:
-                    self._wake.wait(IDLE_S)
-                    self._wake.clear()
-                if not self._stopping:
-                    self._changes = 0
-                    frames, moved = _checkpoint(connection)
-                    self._writer_helps = frames > LARGE_LOG and moved < frames
+            while True:
+                self._some.wait()
+                self._many.wait(IDLE_S)
+                if self._stopping.is_set():
+                    return
+                self._some.clear()
+                self._many.clear()
+                self._changes = 0
+                frames, moved = _checkpoint(connection)
+                self._writer_helps = frames > LARGE_LOG and moved < frames
         finally:
             connection.close()
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import random as _random
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from longcall_server.core.events import EventDraft
 from longcall_server.stores.base import (
@@ -40,8 +39,6 @@ from longcall_server.stores.sqlite.lanes import ReadLane, WriteLane
 from longcall_server.stores.sqlite.schema import SYNCHRONOUS, connect, prepare
 from longcall_server.stores.sqlite.sweeps import Sweep, Sweeps
 from longcall_server.stores.sqlite.writes import Writes
-
-T = TypeVar("T")
 
 
 class SqliteStore:
@@ -78,6 +75,7 @@ class SqliteStore:
         self._writer = WriteLane(
             "longcall-writer",
             lambda: prepare(self._path, synchronous),
+            lambda connection: Writes(connection, self._rules, self._clock),
             self._checkpointer.after_commit,
         )
         self._reader = ReadLane("longcall-reader", self._connect)
@@ -95,7 +93,7 @@ class SqliteStore:
             await self._reader.start()
             await self._lister.start()
             self._checkpointer.start()
-            await self._sweep(lambda sweeps: sweeps.take_back())
+            await self._writer.run(lambda writes: Sweeps(writes).take_back())
         except (sqlite3.Error, OSError) as error:
             await self.close()
             raise StoreUnavailable(f"{self._path} cannot be opened: {error}") from error
@@ -125,11 +123,11 @@ class SqliteStore:
         self, new: NewRequest, *, max_in_flight: int, promotion: Promotion | None = None
     ) -> Submitted:
         """See `Store.submit`."""
-        return await self._write(lambda writes: writes.submit(new, max_in_flight, promotion))
+        return await self._writer.run(lambda writes: writes.submit(new, max_in_flight, promotion))
 
     async def requeue(self, key: RequestKey, new_id: str) -> Record | None:
         """See `Store.requeue`."""
-        return await self._write(lambda writes: writes.requeue(key, new_id))
+        return await self._writer.run(lambda writes: writes.requeue(key, new_id))
 
     # --- Attempts ---------------------------------------------------------------------------------
 
@@ -137,11 +135,11 @@ class SqliteStore:
         self, worker: str, actions: Sequence[str], *, limit: int, lease_ms: int
     ) -> Sequence[Claimed]:
         """See `Store.claim`."""
-        return await self._write(lambda writes: writes.claim(worker, actions, limit, lease_ms))
+        return await self._writer.run(lambda writes: writes.claim(worker, actions, limit, lease_ms))
 
     async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> Sequence[Renewed]:
         """See `Store.renew`."""
-        return await self._write(lambda writes: writes.renew(renewals, lease_ms))
+        return await self._writer.run(lambda writes: writes.renew(renewals, lease_ms))
 
     async def append(
         self,
@@ -152,7 +150,9 @@ class SqliteStore:
         checkpoint: str | None = None,
     ) -> int:
         """See `Store.append`."""
-        return await self._write(lambda writes: writes.append(lease, draft, operation, checkpoint))
+        return await self._writer.run(
+            lambda writes: writes.append(lease, draft, operation, checkpoint)
+        )
 
     async def complete(
         self,
@@ -163,7 +163,9 @@ class SqliteStore:
         files: Sequence[StoredFile] = (),
     ) -> Record:
         """See `Store.complete`."""
-        return await self._write(lambda writes: writes.complete(lease, result, progress, files))
+        return await self._writer.run(
+            lambda writes: writes.complete(lease, result, progress, files)
+        )
 
     async def fail(
         self,
@@ -177,26 +179,27 @@ class SqliteStore:
     ) -> Record:
         """See `Store.fail`."""
         failure = Failure(error, retryable, counted, retry_after_ms, progress)
-        return await self._write(lambda writes: writes.fail(lease, failure))
+        return await self._writer.run(lambda writes: writes.fail(lease, failure))
 
     # --- Cancel, sweep, removal -------------------------------------------------------------------
 
     async def request_cancel(self, key: RequestKey, reason: str | None) -> Record | None:
         """See `Store.request_cancel`."""
-        return await self._write(lambda writes: writes.request_cancel(key, reason))
+        return await self._writer.run(lambda writes: writes.request_cancel(key, reason))
 
     async def sweep(self, *, limit: int = 1_000) -> Swept:
         """See `Store.sweep`. Works in several small transactions, so that nobody waits long."""
         whole = Sweep(left=limit)
         while not whole.is_over:
-            left = whole.left
-            part = await self._sweep(lambda sweeps, left=left: sweeps.step(left))
-            whole.add(part)
+            whole.add(await self._sweep_step(whole.left))
         return whole.swept()
 
     async def delete(self, key: RequestKey) -> tuple[StoredFile, ...] | None:
         """See `Store.delete`."""
-        return await self._sweep(lambda sweeps: sweeps.delete(key))
+        return await self._writer.run(lambda writes: Sweeps(writes).delete(key))
+
+    async def _sweep_step(self, limit: int) -> Sweep:
+        return await self._writer.run(lambda writes: Sweeps(writes).step(limit))
 
     # --- Reading ----------------------------------------------------------------------------------
 
@@ -222,13 +225,3 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         return connect(self._path)
-
-    async def _write(self, verb: Callable[[Writes], T]) -> T:
-        return await self._writer.run(
-            lambda connection: verb(Writes(connection, self._rules, self._clock))
-        )
-
-    async def _sweep(self, verb: Callable[[Sweeps], T]) -> T:
-        return await self._writer.run(
-            lambda connection: verb(Sweeps(connection, self._rules, self._clock))
-        )

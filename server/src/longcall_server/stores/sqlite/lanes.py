@@ -15,40 +15,47 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from longcall_server.stores.base import OutcomeUnknown, StoreError, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], T]
+S = TypeVar("S")
 Connect = Callable[[], sqlite3.Connection]
 
 MAX_BATCH = 256
 """The most operations in one transaction: bounds what waits for one sync of the disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Job(Generic[T]):
-    operation: Operation[T]
-    future: asyncio.Future[T]
+class Session(Protocol):
+    """What the operations of one transaction work with."""
+
+    def flush(self) -> None:
+        """Writes what was put off to the end of the transaction."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _Job(Generic[S]):
+    operation: Callable[[S], Any]
+    future: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
 class _Answer:
     future: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
 
 
-class Lane:
-    """A thread with a connection of its own."""
+class Lane(Generic[S]):
+    """A thread with a connection of its own; its operations are called with an `S`."""
 
     def __init__(self, name: str, connect: Connect) -> None:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
-        self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Job[S] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._is_open = False
 
@@ -70,7 +77,7 @@ class Lane:
         await self._ended
         self._thread.join()
 
-    async def run(self, operation: Operation[T]) -> T:
+    async def run(self, operation: Callable[[S], T]) -> T:
         """Runs the operation on the lane's thread and returns its answer.
 
         An operation that was handed over is not taken back by cancelling the caller.
@@ -96,29 +103,28 @@ class Lane:
         self._disconnect()
         self._deliver([_Answer(self._ended)])
 
-    def _answers(self, batch: list[_Job[Any]]) -> list[_Answer]:
+    def _answers(self, batch: list[_Job[S]]) -> list[_Answer]:
         try:
             if self._connection is None:
                 self._connection = self._connect()
         except (sqlite3.Error, StoreError) as error:
-            return [_Answer(job.future, error=_unavailable(error)) for job in batch]
+            return _all_fail(batch, _unavailable(error))
         try:
             return self._serve(self._connection, batch)
         except BaseException as error:
             # Not even a ROLLBACK worked: what this connection has done, only a new one can tell.
             _log.exception("a connection to the database is given up")
             self._disconnect()
-            unknown = OutcomeUnknown(f"the connection to the database failed: {error}")
-            return [_Answer(job.future, error=unknown) for job in batch]
+            return _all_fail(batch, OutcomeUnknown(f"the connection failed: {error}"))
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def _next_batch(self) -> tuple[list[_Job[Any]], bool]:
+    def _next_batch(self) -> tuple[list[_Job[S]], bool]:
         job = self._queue.get()
-        batch: list[_Job[Any]] = []
+        batch: list[_Job[S]] = []
         while job is not None:
             batch.append(job)
             if len(batch) == MAX_BATCH:
@@ -129,7 +135,7 @@ class Lane:
                 return batch, False
         return batch, True
 
-    def _serve(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> list[_Answer]:
+    def _serve(self, connection: sqlite3.Connection, batch: list[_Job[S]]) -> list[_Answer]:
         raise NotImplementedError
 
     def _deliver(self, answers: list[_Answer]) -> None:
@@ -149,32 +155,42 @@ def _hand_over(answers: list[_Answer]) -> None:
             answer.future.set_exception(answer.error)
 
 
-class ReadLane(Lane):
+class ReadLane(Lane[sqlite3.Connection]):
     """Answers a batch from one snapshot, taken after the newest of its questions was asked."""
 
-    def _serve(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> list[_Answer]:
+    def _serve(
+        self, connection: sqlite3.Connection, batch: list[_Job[sqlite3.Connection]]
+    ) -> list[_Answer]:
         try:
             connection.execute("BEGIN")
         except sqlite3.Error as error:
-            return [_Answer(job.future, error=_unavailable(error)) for job in batch]
+            return _all_fail(batch, _unavailable(error))
         try:
             return [_answer(connection, job) for job in batch]
         finally:
             _roll_back(connection)
 
 
-class WriteLane(Lane):
+W = TypeVar("W", bound=Session)
+
+
+class WriteLane(Lane[W]):
     """Commits a batch as one transaction; a refusal of one operation does not undo the others."""
 
     def __init__(
-        self, name: str, connect: Connect, after_commit: Callable[[sqlite3.Connection, int], None]
+        self,
+        name: str,
+        connect: Connect,
+        begin: Callable[[sqlite3.Connection], W],
+        after_commit: Callable[[sqlite3.Connection, int], None],
     ) -> None:
         super().__init__(name, connect)
+        self._begin = begin
         self._after_commit = after_commit
         self.commits = 0
         """Transactions that changed something and were committed."""
 
-    def _serve(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> list[_Answer]:
+    def _serve(self, connection: sqlite3.Connection, batch: list[_Job[W]]) -> list[_Answer]:
         before = connection.total_changes
         answers = self._transact(connection, batch)
         changes = connection.total_changes - before
@@ -182,16 +198,17 @@ class WriteLane(Lane):
             self._after_commit(connection, changes)
         return answers
 
-    def _transact(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> list[_Answer]:
+    def _transact(self, connection: sqlite3.Connection, batch: list[_Job[W]]) -> list[_Answer]:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            return [_Answer(job.future, error=_unavailable(error)) for job in batch]
-        answers = []
+            return _all_fail(batch, _unavailable(error))
         start = connection.total_changes
+        session = self._begin(connection)
+        answers = []
         for job in batch:
             before = connection.total_changes
-            answer = _answer(connection, job)
+            answer = _answer(session, job)
             if answer.error is not None and (
                 connection.total_changes != before or not isinstance(answer.error, _REFUSALS)
             ):
@@ -202,24 +219,37 @@ class WriteLane(Lane):
                     return [answer]
                 return [self._transact(connection, [one])[0] for one in batch]
             answers.append(answer)
-        changed = connection.total_changes != start
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        failure = _commit(connection, session)
+        if failure is not None:
             _roll_back(connection)
-            failure = _commit_failure(error)
-            return [_Answer(job.future, error=failure) for job in batch]
-        self.commits += changed
+            return _all_fail(batch, failure)
+        self.commits += connection.total_changes != start
         return answers
+
+
+def _commit(connection: sqlite3.Connection, session: Session) -> Exception | None:
+    try:
+        session.flush()
+    except sqlite3.Error as error:
+        return _unavailable(error)
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        return _commit_failure(error)
+    return None
+
+
+def _all_fail(batch: list[_Job[Any]], error: Exception) -> list[_Answer]:
+    return [_Answer(job.future, error=error) for job in batch]
 
 
 _REFUSALS = (StoreError, ValueError)
 """What an operation raises before it has written anything."""
 
 
-def _answer(connection: sqlite3.Connection, job: _Job[Any]) -> _Answer:
+def _answer(session: S, job: _Job[S]) -> _Answer:
     try:
-        return _Answer(job.future, result=job.operation(connection))
+        return _Answer(job.future, result=job.operation(session))
     except sqlite3.Error as error:
         return _Answer(job.future, error=_unavailable(error))
     except BaseException as error:

@@ -18,9 +18,9 @@ from longcall_server.stores.base import (
 )
 from longcall_server.stores.cursors import decode_cursor, encode_cursor
 from longcall_server.stores.sqlite.records import (
-    BY_KEY,
+    RECORD_BY_KEY,
     SELECT_RECORD,
-    SELECT_WHOLE_RECORD,
+    WHOLE_RECORD_BY_KEY,
     record_of,
     tombstone_of,
     with_outcome,
@@ -36,7 +36,7 @@ _OWNER = "SELECT owner_id FROM owners WHERE tenant_id = ? AND sub = ?"
 
 def get(connection: sqlite3.Connection, key: RequestKey) -> Record | Tombstone | None:
     """See `Store.get`."""
-    row = connection.execute(SELECT_WHOLE_RECORD + BY_KEY, _place(key)).fetchone()
+    row = connection.execute(WHOLE_RECORD_BY_KEY, _place(key)).fetchone()
     if row is not None:
         return with_outcome(connection, record_of(row))
     row = connection.execute(_TOMBSTONE, _place(key)).fetchone()
@@ -47,7 +47,7 @@ def read(
     connection: sqlite3.Connection, key: RequestKey, after_seq: int, max_bytes: int
 ) -> LogSlice | None:
     """See `Store.read`."""
-    row = connection.execute(SELECT_RECORD + BY_KEY, _place(key)).fetchone()
+    row = connection.execute(RECORD_BY_KEY, _place(key)).fetchone()
     if row is None:
         return None
     record = with_outcome(connection, record_of(row))
@@ -85,7 +85,8 @@ def listing_query(
     owner_id: int, where: ListFilter, before: tuple[int, str] | None
 ) -> tuple[str, list[Any]]:
     """The query of a listing and its values, but for the last one: the limit."""
-    conditions, values = ["r.owner_id = ?"], [owner_id]
+    conditions: list[str] = ["r.owner_id = ?"]
+    values: list[Any] = [owner_id]
     if before is not None:
         conditions.append("(r.created_at, r.id) < (?, ?)")
         values += before
@@ -95,11 +96,8 @@ def listing_query(
     if where.action is not None:
         conditions.append("r.action = ?")
         values.append(where.action)
-    condition = " AND ".join(conditions)
-    return (
-        f"{SELECT_RECORD} WHERE {condition} ORDER BY r.created_at DESC, r.id DESC LIMIT ?",
-        values,
-    )
+    rest = f"WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.id DESC LIMIT ?"
+    return f"{SELECT_RECORD} {rest}", values
 
 
 def _place(key: RequestKey) -> tuple[str, str, str]:

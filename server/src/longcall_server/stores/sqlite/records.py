@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from longcall_server.core import lifecycle
@@ -31,18 +32,22 @@ _COLUMNS = """
     r.cancel_requested_at, r.cancel_reason, p.attempt, p.version, p.body, r.files,
     r.requeued_from, r.callback_url, r.traceparent, r.lease_worker, r.lease_expires_at,
     r.finished_at, r.expires_at, r.last_operation, r.ended_attempt"""
-SELECT_RECORD = f"""
+_SELECT_RECORD = f"""
     SELECT {_COLUMNS}
     FROM requests r JOIN owners o USING (owner_id) LEFT JOIN progress p USING (record_id)"""
-SELECT_WHOLE_RECORD = f"""
+_SELECT_WHOLE = f"""
     SELECT {_COLUMNS}, b.payload, c.checkpoint
     FROM requests r JOIN owners o USING (owner_id) LEFT JOIN progress p USING (record_id)
     JOIN payloads b USING (record_id) LEFT JOIN checkpoints c USING (record_id)"""
-BY_RECORD_ID = " WHERE r.record_id = ?"
-BY_KEY = " WHERE o.tenant_id = ? AND o.sub = ? AND r.id = ?"
+_BY_RECORD_ID = " WHERE r.record_id = ?"
+_BY_KEY = " WHERE o.tenant_id = ? AND o.sub = ? AND r.id = ?"
+SELECT_RECORD = _SELECT_RECORD
+RECORD_BY_ID = _SELECT_RECORD + _BY_RECORD_ID
+RECORD_BY_KEY = _SELECT_RECORD + _BY_KEY
+WHOLE_RECORD_BY_ID = _SELECT_WHOLE + _BY_RECORD_ID
+WHOLE_RECORD_BY_KEY = _SELECT_WHOLE + _BY_KEY
 
 _CHANGING = (
-    "status",
     "attempt",
     "failures",
     "updated_at",
@@ -73,7 +78,25 @@ _GIVEN = (
     "callback_url",
     "traceparent",
 )
+_DERIVED = (
+    "owner_id",
+    "id",
+    "status",
+    "max_attempts",
+    "backoff_initial_ms",
+    "backoff_max_ms",
+    "metadata",
+    "is_ready",
+    "sweep_at",
+)
+_changing_values = attrgetter(*_CHANGING)
+_new_values = attrgetter(*_GIVEN, *_CHANGING)
 _STATUSES = {status.value: status for status in RequestStatus}
+
+INSERT_REQUEST = (
+    f"INSERT INTO requests ({', '.join(_GIVEN + _CHANGING + _DERIVED)})"
+    f" VALUES ({', '.join('?' * len(_GIVEN + _CHANGING + _DERIVED))})"
+)
 
 
 def record_of(row: Iterable[Any]) -> Record:
@@ -136,38 +159,38 @@ def with_outcome(connection: sqlite3.Connection, record: Record) -> Record:
         (record.record_id, record.last_seq),
     ).fetchone()
     if record.status is RequestStatus.COMPLETED:
-        return replace(record, result=outcome(frame))
-    return replace(record, error=outcome(frame))
+        return record._replace(result=outcome(frame))
+    return record._replace(error=outcome(frame))
 
 
-def new_row(record: Record, owner_id: int, now: int) -> dict[str, Any]:
-    """The columns of a new request."""
-    row = {name: getattr(record, name) for name in _GIVEN}
-    row |= {name: getattr(record, name) for name in _CHANGING}
-    row |= {
-        "owner_id": owner_id,
-        "id": record.key.id,
-        "max_attempts": record.policy.max_attempts,
-        "backoff_initial_ms": record.policy.backoff_initial_ms,
-        "backoff_max_ms": record.policy.backoff_max_ms,
-        "metadata": json.dumps(record.metadata) if record.metadata else None,
-        "files": None,
-        "is_ready": _is_ready(record, now),
-        "sweep_at": lifecycle.next_sweep_at(record),
-    }
-    return row
+def new_row(record: Record, owner_id: int, now: int) -> tuple[Any, ...]:
+    """The values of `INSERT_REQUEST`."""
+    policy = record.policy
+    return (
+        *_new_values(record),
+        owner_id,
+        record.key.id,
+        record.status.value,
+        policy.max_attempts,
+        policy.backoff_initial_ms,
+        policy.backoff_max_ms,
+        json.dumps(record.metadata) if record.metadata else None,
+        _is_ready(record, now),
+        lifecycle.next_sweep_at(record),
+    )
 
 
 def changed_columns(before: Record, after: Record, now: int) -> dict[str, Any]:
     """The columns in which two states of a request differ."""
     columns: dict[str, Any] = {}
-    for name in _CHANGING:
-        value = getattr(after, name)
-        if value != getattr(before, name):
-            columns[name] = value
+    pairs = zip(_CHANGING, _changing_values(before), _changing_values(after), strict=True)
+    for name, old, new in pairs:
+        if new != old:
+            columns[name] = new
     if after.files != before.files:
         columns["files"] = json.dumps([asdict(file) for file in after.files])
     if after.status is not before.status:
+        columns["status"] = after.status.value
         columns["is_ready"] = _is_ready(after, now)
     sweep_at = lifecycle.next_sweep_at(after)
     if sweep_at != lifecycle.next_sweep_at(before):

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, field
 
 from longcall_server.core import lifecycle
 from longcall_server.core.lifecycle import Overdue
-from longcall_server.stores.base import Clock, Record, RequestKey, StoredFile, Swept
-from longcall_server.stores.changes import Changes
-from longcall_server.stores.sqlite.records import BY_KEY, SELECT_RECORD, record_of
+from longcall_server.stores.base import Record, RequestKey, StoredFile, Swept
+from longcall_server.stores.sqlite.records import RECORD_BY_KEY, record_of
 from longcall_server.stores.sqlite.writes import Writes
 from longcall_server.stores.workers import is_dead
 
@@ -34,10 +32,6 @@ _HAS_READY = """
         WHERE is_ready = 1 AND (deadline_at IS NULL OR deadline_at > ?))"""
 _FORGOTTEN = """
     SELECT owner_id, id FROM tombstones WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"""
-_FORGET_OWNER = """
-    DELETE FROM owners WHERE owner_id = ?1
-    AND NOT EXISTS (SELECT 1 FROM requests WHERE owner_id = ?1)
-    AND NOT EXISTS (SELECT 1 FROM tombstones WHERE owner_id = ?1)"""
 
 
 @dataclass
@@ -75,13 +69,13 @@ class Sweep:
 
 
 class Sweeps:
-    """The verbs of time over one connection, in a transaction."""
+    """The verbs of time, within the transaction of `writes`."""
 
-    def __init__(self, connection: sqlite3.Connection, rules: Changes, clock: Clock) -> None:
-        self._execute = connection.execute
-        self._rules = rules
-        self._now = clock()
-        self._writes = Writes(connection, rules, clock)
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+        self._execute = writes.connection.execute
+        self._rules = writes.rules
+        self._now = writes.now
 
     def step(self, limit: int) -> Sweep:
         """Sweeps the next few; `is_over` says that nothing more is due or may be touched."""
@@ -115,7 +109,7 @@ class Sweeps:
     def delete(self, key: RequestKey) -> tuple[StoredFile, ...] | None:
         """See `Store.delete`."""
         place = (key.owner.tenant_id, key.owner.sub, key.id)
-        row = self._execute(SELECT_RECORD + BY_KEY, place).fetchone()
+        row = self._execute(RECORD_BY_KEY, place).fetchone()
         if row is None:
             return None
         record = record_of(row)
@@ -148,4 +142,4 @@ class Sweeps:
             self._execute("DELETE FROM tombstones WHERE owner_id = ? AND id = ?", (owner_id, id))
             owners.add(owner_id)
         for owner_id in owners:
-            self._execute(_FORGET_OWNER, (owner_id,))
+            self._writes.forget_owner(owner_id)

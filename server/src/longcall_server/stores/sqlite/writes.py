@@ -34,10 +34,11 @@ from longcall_server.stores.base import (
 )
 from longcall_server.stores.changes import Change, Changes, Failure
 from longcall_server.stores.sqlite.records import (
-    BY_KEY,
-    BY_RECORD_ID,
-    SELECT_RECORD,
-    SELECT_WHOLE_RECORD,
+    INSERT_REQUEST,
+    RECORD_BY_ID,
+    RECORD_BY_KEY,
+    WHOLE_RECORD_BY_ID,
+    WHOLE_RECORD_BY_KEY,
     changed_columns,
     new_row,
     record_of,
@@ -56,11 +57,12 @@ CLAIMABLE = """
     WHERE is_ready = 1 AND action = ? AND (deadline_at IS NULL OR deadline_at > ?)
     ORDER BY priority DESC, created_at, record_id LIMIT ?"""
 _LOOK_UP = """
-    SELECT o.owner_id, o.in_flight, r.record_id, t.id IS NOT NULL
-    FROM owners o
-    LEFT JOIN requests r ON r.owner_id = o.owner_id AND r.id = ?3
-    LEFT JOIN tombstones t ON t.owner_id = o.owner_id AND t.id = ?3
-    WHERE o.tenant_id = ?1 AND o.sub = ?2"""
+    SELECT (SELECT record_id FROM requests WHERE owner_id = ?1 AND id = ?2),
+        EXISTS (SELECT 1 FROM tombstones WHERE owner_id = ?1 AND id = ?2)"""
+_FORGET_OWNER = """
+    DELETE FROM owners WHERE owner_id = ?1
+    AND NOT EXISTS (SELECT 1 FROM requests WHERE owner_id = ?1)
+    AND NOT EXISTS (SELECT 1 FROM tombstones WHERE owner_id = ?1)"""
 _KEEP_PROGRESS = """
     INSERT INTO progress (record_id, attempt, version, body) VALUES (?, ?, ?, ?)
     ON CONFLICT (record_id) DO UPDATE
@@ -70,62 +72,80 @@ _KEEP_CHECKPOINT = """
     ON CONFLICT (record_id) DO UPDATE SET checkpoint = excluded.checkpoint"""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What is known of an id before a request is stored under it."""
+@dataclass(slots=True)
+class _Owned:
+    """What a transaction knows of an owner."""
 
     owner_id: int
     in_flight: int
-    record_id: int | None
-    has_tombstone: bool
+    stored_in_flight: int
 
 
 class Writes:
-    """The writing verbs over one connection, in a transaction."""
+    """The writing verbs over one connection, within one transaction.
+
+    What many verbs of a transaction would write again and again is written at its end: `flush`.
+    """
 
     def __init__(self, connection: sqlite3.Connection, rules: Changes, clock: Clock) -> None:
-        self._connection = connection
+        self.connection = connection
+        self.rules = rules
+        self.now = clock()
         self._execute = connection.execute
-        self._rules = rules
-        self._now = clock()
+        self._owners: dict[Owner, _Owned] = {}
+        self._last_record_id: int | None = None
+        self._has_ripened = False
+
+    def flush(self) -> None:
+        """Writes the counts of requests in flight."""
+        for owned in self._owners.values():
+            if owned.in_flight != owned.stored_in_flight:
+                self._execute(
+                    "UPDATE owners SET in_flight = ? WHERE owner_id = ?",
+                    (owned.in_flight, owned.owner_id),
+                )
+                owned.stored_in_flight = owned.in_flight
 
     # --- Requests enter ---------------------------------------------------------------------------
 
     def submit(self, new: NewRequest, max_in_flight: int, promotion: Promotion | None) -> Submitted:
         """See `Store.submit`."""
-        place = self._look_up(new.key)
-        if place is not None:
-            if place.record_id is not None:
-                record = with_outcome(self._connection, self.present(place.record_id))
+        owned = self._find_owner(new.key.owner)
+        if owned is not None:
+            record_id, has_tombstone = self._look_up(owned, new.key.id)
+            if record_id is not None:
+                record = with_outcome(self.connection, self.present(record_id))
                 return changes.submitted_before(record, new, promotion)
-            if place.has_tombstone:
+            if has_tombstone:
                 return Submitted(SubmitOutcome.EXPIRED)
-        if (0 if place is None else place.in_flight) >= max_in_flight:
+        if (0 if owned is None else owned.in_flight) >= max_in_flight:
             return Submitted(SubmitOutcome.OVER_LIMIT)
-        change = changes.created(new, promotion, self._next_record_id(), self._now)
-        self._insert(change, new.payload, place)
+        change = changes.created(new, promotion, self._next_record_id(), self.now)
+        self._insert(change, new.payload)
         lease = None if promotion is None else changes.lease_of(change.record)
         return Submitted(SubmitOutcome.CREATED, change.record, lease)
 
     def requeue(self, key: RequestKey, new_id: str) -> Record | None:
         """See `Store.requeue`."""
-        row = self._execute(SELECT_WHOLE_RECORD + BY_KEY, _key(key)).fetchone()
+        row = self._execute(WHOLE_RECORD_BY_KEY, _key(key)).fetchone()
         if row is None:
             return None
         record = record_of(row)
         if not changes.can_requeue(record):
             return None
-        place = self._look_up(RequestKey(key.owner, new_id))
-        if place is not None and place.record_id is not None:
-            taken = self.present(place.record_id)
+        owned = self._find_owner(key.owner)
+        assert owned is not None  # it owns the record
+        taken_id, has_tombstone = self._look_up(owned, new_id)
+        if taken_id is not None:
+            taken = self.present(taken_id)
             if taken.requeued_from == key.id:
-                return with_outcome(self._connection, taken)
-        if place is not None and (place.record_id is not None or place.has_tombstone):
+                return with_outcome(self.connection, taken)
+        if taken_id is not None or has_tombstone:
             raise IdTaken(f"the id {new_id} stands for another request")
         new, change = changes.requeued(
-            record, record.payload, new_id, self._next_record_id(), self._now
+            record, record.payload, new_id, self._next_record_id(), self.now
         )
-        self._insert(change, new.payload, place)
+        self._insert(change, new.payload)
         return change.record
 
     # --- Attempts ---------------------------------------------------------------------------------
@@ -134,16 +154,17 @@ class Writes:
         self, worker: str, actions: Sequence[str], limit: int, lease_ms: int
     ) -> list[Claimed]:
         """See `Store.claim`."""
-        self.ripen()
+        if not self._has_ripened:
+            self.ripen()
         found: list[tuple[int, int, int]] = []
         for action in set(actions):
-            found += self._execute(CLAIMABLE, (action, self._now, limit))
+            found += self._execute(CLAIMABLE, (action, self.now, limit))
         found.sort()
         claimed = []
         for _, _, record_id in found[:limit]:
-            row = self._execute(SELECT_WHOLE_RECORD + BY_RECORD_ID, (record_id,)).fetchone()
+            row = self._execute(WHOLE_RECORD_BY_ID, (record_id,)).fetchone()
             record = record_of(row)
-            change = self._rules.claimed(record, self._now, worker=worker, lease_ms=lease_ms)
+            change = self.rules.claimed(record, self.now, worker=worker, lease_ms=lease_ms)
             self.write(record, change)
             if not lifecycle.is_finished(change.record.status):
                 claimed.append(Claimed(change.record, changes.lease_of(change.record)))
@@ -154,7 +175,7 @@ class Writes:
         answers = []
         for renewal in renewals:
             record = self.find(renewal.lease.record_id)
-            change, answer = changes.renewed(record, renewal, lease_ms, self._now)
+            change, answer = changes.renewed(record, renewal, lease_ms, self.now)
             if record is not None and change is not None:
                 self.write(record, change)
             answers.append(answer)
@@ -165,10 +186,10 @@ class Writes:
     ) -> int:
         """See `Store.append`."""
         record = self.find(lease.record_id)
-        change = self._rules.appended(
+        change = self.rules.appended(
             record,
             lease,
-            self._now,
+            self.now,
             draft=draft,
             operation=operation,
             with_checkpoint=checkpoint is not None,
@@ -190,8 +211,8 @@ class Writes:
     ) -> Record:
         """See `Store.complete`."""
         record = self.find(lease.record_id)
-        change = self._rules.completed(
-            record, lease, self._now, result=result, progress=progress, files=files
+        change = self.rules.completed(
+            record, lease, self.now, result=result, progress=progress, files=files
         )
         assert record is not None  # `completed` has raised Fenced otherwise
         return self._finished(record, change)
@@ -199,21 +220,21 @@ class Writes:
     def fail(self, lease: Lease, failure: Failure) -> Record:
         """See `Store.fail`."""
         record = self.find(lease.record_id)
-        change = self._rules.failed(record, lease, self._now, failure)
+        change = self.rules.failed(record, lease, self.now, failure)
         assert record is not None  # `failed` has raised Fenced otherwise
         return self._finished(record, change)
 
     def request_cancel(self, key: RequestKey, reason: str | None) -> Record | None:
         """See `Store.request_cancel`."""
-        row = self._execute(SELECT_RECORD + BY_KEY, _key(key)).fetchone()
+        row = self._execute(RECORD_BY_KEY, _key(key)).fetchone()
         if row is None:
             return None
         record = record_of(row)
-        return self._finished(record, changes.requested_cancel(record, reason, self._now))
+        return self._finished(record, changes.requested_cancel(record, reason, self.now))
 
     def _finished(self, record: Record, change: Change | None) -> Record:
         if change is None:
-            return with_outcome(self._connection, record)
+            return with_outcome(self.connection, record)
         self.write(record, change)
         return change.record
 
@@ -221,7 +242,7 @@ class Writes:
 
     def find(self, record_id: int) -> Record | None:
         """Reads a record without its large parts."""
-        row = self._execute(SELECT_RECORD + BY_RECORD_ID, (record_id,)).fetchone()
+        row = self._execute(RECORD_BY_ID, (record_id,)).fetchone()
         return None if row is None else record_of(row)
 
     def present(self, record_id: int) -> Record:
@@ -233,36 +254,44 @@ class Writes:
     def write(self, before: Record, change: Change) -> None:
         """Writes what a change changed, and the events that it added."""
         after = change.record
-        columns = changed_columns(before, after, self._now)
+        columns = changed_columns(before, after, self.now)
         if columns:
             statement = _update(tuple(columns))
             self._execute(statement, (*columns.values(), after.record_id))
         if after.progress is not None and after.progress != before.progress:
-            kept = after.progress
-            values = (after.record_id, kept.attempt, kept.version, kept.body)
-            self._execute(_KEEP_PROGRESS, values)
+            self._keep_progress(after.record_id, after.progress)
         self._add_events(change)
         if lifecycle.is_finished(after.status) and not lifecycle.is_finished(before.status):
-            self._count_in_flight(after.key.owner, -1)
+            owned = self._find_owner(after.key.owner)
+            assert owned is not None  # it owns the record
+            owned.in_flight -= 1
 
     def ripen(self) -> None:
         """Shows claims what became due, in the order of claims."""
-        self._execute(_RIPEN, (self._now, RIPEN_LIMIT))
+        self._execute(_RIPEN, (self.now, RIPEN_LIMIT))
+        self._has_ripened = True
 
-    def _insert(self, change: Change, payload: str, place: _Place | None) -> None:
+    def forget_owner(self, owner_id: int) -> None:
+        """Removes an owner of whom nothing is left."""
+        self._execute(_FORGET_OWNER, (owner_id,))
+        self.flush()
+        self._owners.clear()
+
+    def _insert(self, change: Change, payload: str) -> None:
         record = change.record
-        owner_id = self._new_owner(record.key.owner) if place is None else place.owner_id
-        row = new_row(record, owner_id, self._now)
-        self._execute(_insert(tuple(row)), tuple(row.values()))
+        owned = self._find_owner(record.key.owner) or self._new_owner(record.key.owner)
+        self._execute(INSERT_REQUEST, new_row(record, owned.owner_id, self.now))
         self._execute(
             "INSERT INTO payloads (record_id, payload) VALUES (?, ?)", (record.record_id, payload)
         )
         if record.progress is not None:
-            kept = record.progress
-            values = (record.record_id, kept.attempt, kept.version, kept.body)
-            self._execute(_KEEP_PROGRESS, values)
+            self._keep_progress(record.record_id, record.progress)
         self._add_events(change)
-        self._count_in_flight(record.key.owner, 1)
+        owned.in_flight += 1
+
+    def _keep_progress(self, record_id: int, progress: StoredProgress) -> None:
+        values = (record_id, progress.attempt, progress.version, progress.body)
+        self._execute(_KEEP_PROGRESS, values)
 
     def _add_events(self, change: Change) -> None:
         record_id = change.record.record_id
@@ -272,26 +301,40 @@ class Writes:
                 (record_id, event.seq, event.frame),
             )
 
-    def _count_in_flight(self, owner: Owner, difference: int) -> None:
-        self._execute(
-            "UPDATE owners SET in_flight = in_flight + ? WHERE tenant_id = ? AND sub = ?",
-            (difference, owner.tenant_id, owner.sub),
-        )
+    def _look_up(self, owned: _Owned, id: str) -> tuple[int | None, bool]:
+        """Returns the number of the record under an id, and whether a tombstone is there."""
+        record_id, has_tombstone = self._execute(_LOOK_UP, (owned.owner_id, id)).fetchone()
+        return record_id, bool(has_tombstone)
 
-    def _look_up(self, key: RequestKey) -> _Place | None:
-        row = self._execute(_LOOK_UP, _key(key)).fetchone()
-        return None if row is None else _Place(*row)
+    def _find_owner(self, owner: Owner) -> _Owned | None:
+        owned = self._owners.get(owner)
+        if owned is None:
+            row = self._execute(
+                "SELECT owner_id, in_flight FROM owners WHERE tenant_id = ? AND sub = ?",
+                (owner.tenant_id, owner.sub),
+            ).fetchone()
+            if row is None:
+                return None
+            owned = self._owners[owner] = _Owned(row[0], row[1], row[1])
+        return owned
 
-    def _new_owner(self, owner: Owner) -> int:
+    def _new_owner(self, owner: Owner) -> _Owned:
         cursor = self._execute(
-            "INSERT INTO owners (tenant_id, sub) VALUES (?, ?)", (owner.tenant_id, owner.sub)
+            "INSERT INTO owners (tenant_id, sub, in_flight) VALUES (?, ?, 0)",
+            (owner.tenant_id, owner.sub),
         )
         assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        owned = self._owners[owner] = _Owned(cursor.lastrowid, 0, 0)
+        return owned
 
     def _next_record_id(self) -> int:
-        row = self._execute("SELECT seq FROM sqlite_sequence WHERE name = 'requests'").fetchone()
-        return 1 if row is None else int(row[0]) + 1
+        if self._last_record_id is None:
+            row = self._execute(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'requests'"
+            ).fetchone()
+            self._last_record_id = 0 if row is None else int(row[0])
+        self._last_record_id += 1
+        return self._last_record_id
 
 
 def _key(key: RequestKey) -> tuple[str, str, str]:
@@ -302,9 +345,3 @@ def _key(key: RequestKey) -> tuple[str, str, str]:
 def _update(columns: tuple[str, ...]) -> str:
     assignments = ", ".join(f"{column} = ?" for column in columns)
     return f"UPDATE requests SET {assignments} WHERE record_id = ?"
-
-
-@lru_cache(maxsize=4)
-def _insert(columns: tuple[str, ...]) -> str:
-    marks = ", ".join("?" * len(columns))
-    return f"INSERT INTO requests ({', '.join(columns)}) VALUES ({marks})"

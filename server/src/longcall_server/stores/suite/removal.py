@@ -51,8 +51,10 @@ class RemovalTests(StoreTests):
     async def test_an_id_whose_log_is_gone_is_refused_whatever_it_brings(self) -> None:
         async with self.scene(id_retention_ms=5_000) as scene:
             await self._removed(scene, "a")
-            for fields in ({"action": "action-of-a"}, {"payload": "7"}):
-                refused = await scene.submit("a", submission="later", **fields)
+            for payload in ("{}", "7"):
+                refused = await scene.submit(
+                    "a", submission="later", action="action-of-a", payload=payload
+                )
                 assert (refused.outcome, refused.record) == (SubmitOutcome.EXPIRED, None)
 
     async def test_an_id_is_forgotten_in_the_end_and_then_names_another_request(self) -> None:
