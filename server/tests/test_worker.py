@@ -551,7 +551,7 @@ async def test_a_store_that_fails_for_a_while_is_asked_again(
 
     store = MemoryStore()
     whole: Callable[..., Any] = getattr(store, verb)
-    failures = iter([StoreUnavailable(), OutcomeUnknown()])
+    failures = iter([StoreUnavailable(), OutcomeUnknown(), RuntimeError("a defect")])
 
     async def flaky(*args: Any, **options: Any) -> Any:
         for failure in failures:
@@ -562,6 +562,8 @@ async def test_a_store_that_fails_for_a_while_is_asked_again(
     async with node(handlers, tmp_path, store=store, poll_ms=20, lease_ms=60) as at:
         key = await at.submit("work")
         assert (await at.finished(key)).result == '"done"'
+        while next(failures, None) is not None:
+            await at.finished(await at.submit("work"))
 
 
 class _Nowhere:

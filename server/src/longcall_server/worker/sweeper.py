@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
 from longcall_server.bus.base import Bus
 from longcall_server.files import FileStore
-from longcall_server.stores.base import RequestKey, Store, StoreError, Swept
-
-_log = logging.getLogger(__name__)
+from longcall_server.stores.base import RequestKey, Store, Swept
+from longcall_server.worker.writer import log_failure
 
 SOON = 0.2
 """Seconds within which a sweep follows a poke: it learns of new deadlines and due times."""
@@ -58,8 +56,8 @@ class Sweeper:
             self._at = _now() + self._poll
             try:
                 more = await self._sweep()
-            except StoreError as error:
-                _log.warning("the sweep failed: %r", error)
+            except Exception as error:
+                log_failure("the sweep", error)
                 more = False
             if not more:
                 await self._wait()

@@ -34,10 +34,9 @@ from longcall_server.stores.base import (
     Renewed,
     RequestKey,
     Store,
-    StoreError,
 )
 from longcall_server.worker.sweeper import Sweeper
-from longcall_server.worker.writer import LeaseWriter, until_known
+from longcall_server.worker.writer import LeaseWriter, log_failure, until_known
 
 _log = logging.getLogger(__name__)
 
@@ -180,9 +179,9 @@ class Worker:
                     claimed = await self._store.claim(
                         self.name, actions, limit=free, lease_ms=self.lease_ms
                     )
-                except StoreError as error:
+                except Exception as error:
                     # What it may have leased comes back when that lease ends.
-                    _log.warning("a claim failed: %r", error)
+                    log_failure("a claim", error)
                     wait = min(wait, _RETRY_STORE)
             for one in claimed:
                 self._start(one)
@@ -204,6 +203,10 @@ class Worker:
 
     def _drive(self, run: _Run, record: Record) -> None:
         key = run.lease.key
+        former = self._runs.get(key)
+        if former is not None:
+            # Its lease was lost, and this worker itself has claimed the next attempt.
+            former.fence()
         self._runs[key] = run
         task = asyncio.create_task(self._follow(run), name=f"request {key.id}")
         self._drives.add(task)
@@ -345,8 +348,8 @@ class Worker:
         renewals = [Renewal(run.lease, run.execution.progress) for run in runs]
         try:
             answers = await self._store.renew(renewals, lease_ms=self.lease_ms)
-        except StoreError as error:
-            _log.warning("leases could not be renewed: %r", error)
+        except Exception as error:
+            log_failure("the renewal of leases", error)
             return False
         for run, answer in zip(runs, answers, strict=True):
             self._renewed(run, answer)

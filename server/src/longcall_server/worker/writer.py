@@ -21,6 +21,7 @@ from longcall_server.stores.base import (
     OutcomeUnknown,
     Store,
     StoredProgress,
+    StoreError,
     StoreUnavailable,
 )
 
@@ -44,6 +45,14 @@ async def until_known(what: str, write: Callable[[], Awaitable[T]]) -> T:
             _log.warning("%s is repeated: %r", what, error)
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def log_failure(what: str, error: Exception) -> None:
+    """Logs why something will be tried anew: a store that does not answer, or a defect."""
+    if isinstance(error, StoreError):
+        _log.warning("%s failed: %r", what, error)
+    else:
+        _log.error("%s failed unexpectedly", what, exc_info=error)
 
 
 class LeaseWriter:

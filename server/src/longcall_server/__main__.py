@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: `longcall-server serve MODULE:HANDLERS`, `longcall-server token`.
+
+Whatever a command does not need it does not import: a server is ready in well under a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from longcall_server import __version__
+from longcall_server.config import (
+    Settings,
+    SettingsError,
+    duration_text,
+    load_settings,
+    option_name,
+    parse_duration,
+)
+
+_ENVIRONMENT_ONLY = frozenset({"jwt_secret"})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and exits: 0 well, 1 it failed, 2 it was called or configured wrongly."""
+    options = _parser().parse_args(arguments)
+    try:
+        code = options.run(options)
+    except SettingsError as error:
+        print(f"longcall-server: {error}", file=sys.stderr)
+        code = 2
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="longcall-server", description="The reference server of the longcall protocol."
+    )
+    parser.add_argument("--version", action="version", version=f"longcall-server {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_token(commands)
+    return parser
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="run a server with the handlers of an application",
+        description="Runs a server. Each option is also an environment variable LONGCALL_<NAME>; "
+        "flags win. Durations: 500ms, 30s, 5m, 24h, 7d, or a number of seconds. The key of the "
+        "tokens is LONGCALL_JWT_SECRET.",
+    )
+    serve.add_argument(
+        "handlers", metavar="MODULE:HANDLERS", help="where the Handlers are, e.g. myapp:handlers"
+    )
+    serve.add_argument(
+        "--dev",
+        action="store_true",
+        help="make a key for this run if none is set, and print a token that may request anything",
+    )
+    serve.add_argument(
+        "--ready-file", metavar="PATH", help="write the URL and pid there as JSON once it listens"
+    )
+    for name, field in Settings.model_fields.items():
+        if name not in _ENVIRONMENT_ONLY:
+            serve.add_argument(
+                option_name(name),
+                dest=f"setting_{name}",
+                metavar="VALUE",
+                help=f"{field.description} (default {_shown(field.default)})".replace("%", "%%"),
+            )
+    serve.set_defaults(run=_serve)
+
+
+def _add_token(commands: Any) -> None:
+    token = commands.add_parser(
+        "token",
+        help="make a token",
+        description="Prints a token made with LONGCALL_JWT_SECRET (and LONGCALL_JWT_ISSUER, "
+        "LONGCALL_JWT_AUDIENCE where they are set).",
+    )
+    token.add_argument("--sub", required=True, help="the user")
+    token.add_argument("--tenant", required=True, help="the tenant")
+    token.add_argument(
+        "--permission",
+        action="append",
+        default=[],
+        help="a permission, e.g. 'request:*' or requests:read:tenant; may be repeated",
+    )
+    token.add_argument(
+        "--ttl", default="3600", help="how long it is valid, in seconds or as 24h (default 1h)"
+    )
+    token.set_defaults(run=_token)
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return "none"
+    return duration_text(default) if isinstance(default, timedelta) else str(default)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from longcall_server.serving import serve  # noqa: PLC0415  (see the module's text)
+
+    given = {
+        name.removeprefix("setting_"): value
+        for name, value in vars(options).items()
+        if name.startswith("setting_")
+    }
+    return serve(options.handlers, given, dev=options.dev, ready_file=options.ready_file)
+
+
+def _token(options: argparse.Namespace) -> int:
+    from longcall_server.serving import make_token  # noqa: PLC0415  (see the module's text)
+
+    try:
+        ttl = parse_duration(options.ttl)
+    except ValueError as error:
+        raise SettingsError(f"--ttl: {error}") from None
+    assert isinstance(ttl, timedelta)
+    print(make_token(load_settings(), options.sub, options.tenant, options.permission, ttl))
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server as a process: loads the handlers, says when it is ready, obeys signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from longcall_server import __version__
+from longcall_server.auth import AuthSettings, create_token
+from longcall_server.config import Settings, SettingsError, load_settings
+from longcall_server.handlers import Handlers
+from longcall_server.stores.base import StoreUnavailable
+from longcall_server.telemetry import configure_logging
+
+_log = logging.getLogger(__name__)
+
+_DEV_TOKEN_LIFE = timedelta(days=1)
+_GC_THRESHOLDS = (50_000, 20, 50)
+_NO_KEY = """\
+LONGCALL_JWT_SECRET is not set: it is the key with which tokens are made and verified.
+  Make one:      export LONGCALL_JWT_SECRET="$(openssl rand -base64 48)"
+  Then a token:  longcall-server token --sub you --tenant yours --permission 'request:*'
+  For a trial:   longcall-server serve --dev makes a key for one run and prints a token."""
+
+
+class LoadError(Exception):
+    """The handlers cannot be loaded; the text says why."""
+
+
+def serve(target: str, flags: dict[str, Any], *, dev: bool, ready_file: str | None) -> int:
+    """Runs a server until a signal ends it; the exit code. Raises `SettingsError`."""
+    # Start-up makes many objects and no garbage: looking for it only costs time.
+    gc.disable()
+    settings = load_settings(**flags)
+    if settings.jwt_secret is None:
+        if not dev:
+            raise SettingsError(_NO_KEY)
+        settings = load_settings(**flags, jwt_secret=secrets.token_urlsafe(48))
+    configure_logging(settings.log_level)
+    try:
+        handlers = load_handlers(target)
+    except LoadError as error:
+        print(f"longcall-server: {error}", file=sys.stderr)
+        return 2
+    token = None
+    if dev:
+        token = make_token(settings, "dev", "dev", ["request:*"], _DEV_TOKEN_LIFE)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_run(settings, handlers, token, ready_file))
+
+
+def load_handlers(target: str) -> Handlers:
+    """Finds `MODULE:HANDLERS`, the current folder included; raises `LoadError`."""
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise LoadError(f"{target!r} is not of the form MODULE:HANDLERS, e.g. myapp:handlers")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if module_name == missing or module_name.startswith(f"{missing}."):
+            raise LoadError(f"there is no module {module_name!r} here or installed") from None
+        raise LoadError(f"{module_name} imports {missing!r}, which is not installed") from error
+    except Exception as error:
+        traceback.print_exc()
+        raise LoadError(f"{module_name} cannot be imported: {error!r}") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise LoadError(f"the module {module_name} has no {attribute!r}")
+        found = getattr(found, part)
+    if not isinstance(found, Handlers):
+        kind = type(found).__name__
+        raise LoadError(f"{target} is a {kind}, not a longcall_server.Handlers")
+    if not found.actions():
+        raise LoadError(f"{target} has no handler registered")
+    return found
+
+
+def make_token(
+    settings: Settings, sub: str, tenant: str, permissions: Sequence[str], ttl: timedelta
+) -> str:
+    """A token as the server of the same settings accepts it; raises `SettingsError`."""
+    if settings.jwt_secret is None:
+        raise SettingsError(_NO_KEY)
+    auth = AuthSettings(
+        secret=settings.jwt_secret.get_secret_value().encode(),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+    return create_token(
+        auth, sub=sub, tenant_id=tenant, permissions=permissions, ttl_s=ttl.total_seconds()
+    )
+
+
+async def _run(
+    settings: Settings, handlers: Handlers, token: str | None, ready_file: str | None
+) -> int:
+    from longcall_server.server import Server  # noqa: PLC0415  (after the handlers were found)
+
+    stopping = asyncio.Event()
+    _obey_signals(stopping)
+    server = Server(settings, handlers)
+    try:
+        await server.start()
+    except (StoreUnavailable, OSError) as error:
+        print(f"longcall-server: {error}", file=sys.stderr)
+        return 1
+    _tune_gc()
+    try:
+        _announce(server.url, settings, handlers, token)
+        if ready_file is not None:
+            _write_ready_file(Path(ready_file), server.url, server.http_url)
+        await stopping.wait()
+        _log.info("stopping; a second signal ends at once")
+    finally:
+        await server.stop()
+    if server.running_handlers:
+        # The loop cannot be closed while a task refuses to be cancelled.
+        _exit(0)
+    return 0
+
+
+def _obey_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if stopping.is_set():
+            # Nothing acknowledged is lost: the store takes back what this process ran.
+            _exit(128 + number)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+
+
+def _exit(code: int) -> NoReturn:
+    """Ends the process as it stands; what is stored is safe at any moment."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _tune_gc() -> None:
+    """What start-up made stays; collections become rarer, and pauses with them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.enable()
+
+
+def _announce(url: str, settings: Settings, handlers: Handlers, token: str | None) -> None:
+    actions = ", ".join(handlers.actions())
+    print(f"longcall-server {__version__} is ready at {url} (store {settings.store}): {actions}")
+    if token is not None:
+        print(f"token: {token}")
+    sys.stdout.flush()
+
+
+def _write_ready_file(path: Path, url: str, http_url: str) -> None:
+    """Whole or not at all: who waits for it never reads half of it."""
+    ready = {"event": "ready", "url": url, "http_url": http_url, "pid": os.getpid()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(ready) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed (the extra `uvloop`), the standard loop elsewhere."""
+    with contextlib.suppress(ImportError):
+        return importlib.import_module("uvloop").new_event_loop  # type: ignore[no-any-return]
+    return None

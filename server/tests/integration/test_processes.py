@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real server processes: signals, `kill -9`, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wire import PATIENCE, SECRET, connected
+
+pytestmark = pytest.mark.slow
+HERE = Path(__file__).parent.parent
+
+
+class Process:
+    """A server process that is ready."""
+
+    def __init__(self, process: asyncio.subprocess.Process, ready: dict[str, Any]) -> None:
+        self._process = process
+        self.url: str = ready["url"]
+        self.ready = ready
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def ended(self) -> tuple[int, str]:
+        """The exit code and what it wrote to standard error."""
+        async with asyncio.timeout(PATIENCE):
+            _, errors = await self._process.communicate()
+        assert self._process.returncode is not None
+        return self._process.returncode, errors.decode()
+
+
+@asynccontextmanager
+async def serving(folder: Path, *flags: str) -> AsyncIterator[Process]:
+    """Starts a server, waits until it says that it is ready, and never leaves it behind."""
+    ready_file = folder / "ready.json"
+    ready_file.unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-W", "error", "-X", "dev", "-m", "longcall_server", "serve", "integration_app:handlers"),
+        *("--port", "0", "--data-dir", str(folder / "data"), "--ready-file", str(ready_file)),
+        *flags,
+        cwd=HERE,
+        env=os.environ | {"LONGCALL_JWT_SECRET": SECRET},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not ready_file.exists():
+                assert process.returncode is None, (await process.communicate())[1].decode()
+                await asyncio.sleep(0.01)
+        yield Process(process, json.loads(ready_file.read_text()))
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_the_ready_file_says_where_the_server_is(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        assert server.ready["event"] == "ready"
+        assert server.ready["http_url"].startswith("http://127.0.0.1:")
+        assert server.ready["url"].endswith("/v1/connect")
+        async with connected(server.url) as wire:
+            await wire.send("request", id="a", action="echo", payload=1)
+            assert (await wire.receive())["result"] == 1
+        server.signal(signal.SIGTERM)
+        code, errors = await server.ended()
+        assert code == 0
+        assert all(" INFO " in line for line in errors.splitlines()), errors
+
+
+async def test_sigterm_sends_clients_away_and_hands_running_requests_back(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--drain-grace", "200ms") as server:
+        async with connected(server.url) as wire:
+            await wire.send("request", id="s", action="survivor")
+            await wire.until(lambda message: message.get("data") == "void")
+            server.signal(signal.SIGTERM)
+            assert (await wire.until_type("goaway"))[-1]["reason"]
+            assert await wire.closed() == 1001
+        code, errors = await server.ended()
+        assert code == 0, errors
+    async with serving(tmp_path) as server, connected(server.url) as wire:
+        await wire.send("attach", request_id="s", after_seq=4)
+        messages = await wire.ended()
+        assert messages[-1]["result"] == {"attempt": 2, "kept_to": 3, "at": "here"}
+
+
+async def test_requests_that_finish_within_the_grace_are_delivered(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, connected(server.url) as wire:
+        await wire.send("request", id="q", action="slow_quick")
+        await wire.until_type("status")
+        server.signal(signal.SIGTERM)
+        assert (await wire.ended())[-1]["result"] == "after a while"
+        assert await wire.closed() == 1001
+        assert (await server.ended())[0] == 0
+
+
+async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--drain-grace", "1h") as server, connected(server.url) as wire:
+        await wire.send("request", id="w", action="wait")
+        await wire.until_type("chunk")
+        server.signal(signal.SIGTERM)
+        await wire.until_type("goaway")
+        server.signal(signal.SIGTERM)
+        assert (await server.ended())[0] == 128 + signal.SIGTERM
+
+
+async def test_a_handler_that_never_ends_does_not_keep_the_process(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--drain-grace", "0") as server, connected(server.url) as wire:
+        await wire.send("request", id="n", action="never_ends")
+        await wire.until_type("chunk")
+        server.signal(signal.SIGTERM)
+        code, errors = await server.ended()
+        assert code == 0
+        assert "handler never_ends of request n does not end" in errors
+
+
+async def test_kill_9_loses_nothing_and_costs_no_lease_time(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--lease", "1h") as server, connected(server.url) as wire:
+        await wire.send("request", id="k", action="survivor")
+        await wire.until(lambda message: message.get("data") == "void")
+        # Told is stored: nothing may happen between the acknowledgment and the kill.
+        await wire.send("request", id="told", action="rows", payload=2, delay_ms=50)
+        await wire.until_type("acknowledgment")
+        server.signal(signal.SIGKILL)
+        assert (await server.ended())[0] == -signal.SIGKILL
+    async with serving(tmp_path, "--lease", "1h") as server, connected(server.url) as wire:
+        await wire.send("attach", request_id="k", after_seq=4)
+        messages = [message for message in await wire.ended() if "seq" in message]
+        assert [(m["type"], m.get("status")) for m in messages] == [
+            ("status", "retrying"),
+            ("status", "processing"),
+            ("complete", None),
+        ]
+        assert messages[1]["chunks_kept_to"] == 3
+        assert messages[-1]["result"] == {"attempt": 2, "kept_to": 3, "at": "here"}
+        await wire.send("attach", request_id="told", after_seq=0)
+        assert (await wire.ended())[-1]["result"] == {"rows": 2}
