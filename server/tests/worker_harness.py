@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -137,18 +137,18 @@ async def node(
     *,
     store: Store | None = None,
     bus: LocalBus | None = None,
-    start: Callable[[Worker], Awaitable[None]] | None = Worker.start,
+    alone: bool = True,
     **options: Any,
 ) -> AsyncIterator[Node]:
-    """A worker that claims; when the block ends, nothing of it may be left."""
+    """A worker that claims; when the block ends, nothing of it (or, `alone`, of any) is left."""
     made = Node(handlers, folder, store or MemoryStore(), bus or LocalBus(), **options)
-    if start is not None:
-        await start(made.worker)
+    await made.worker.start()
     try:
         yield made
     finally:
         await made.worker.close()
         await made.executor.close(grace=0.1)
         assert made.worker.running == 0
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        assert [task.get_name() for task in left if "longcall" in task.get_name()] == []
+        if alone:
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert [task.get_name() for task in left if "longcall" in task.get_name()] == []
