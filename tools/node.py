@@ -15,21 +15,22 @@ from parts import npm_folders
 STAMP = "node_modules/.longcall.stamp"
 
 
-def ensure() -> None:
-    """Installs what the lock files name, exactly. Raises CalledProcessError if npm fails."""
+def ensure() -> str | None:
+    """Installs what the lock files name, exactly; tells where npm failed, or None."""
+    failed = []
     for folder in npm_folders():
         wanted = fingerprint(folder)
         stamp = folder / STAMP
         if stamp.is_file() and stamp.read_text() == wanted:
             continue
         say(f"npm ci in {folder.relative_to(ROOT)}")
-        subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"],
-            cwd=folder,
-            stdout=sys.stderr,
-            check=True,
-        )
-        stamp.write_text(wanted)
+        install = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        done = subprocess.run(install, cwd=folder, stdout=sys.stderr, check=False)
+        if done.returncode == 0:
+            stamp.write_text(wanted)
+        else:
+            failed.append(str(folder.relative_to(ROOT)))
+    return f"npm ci failed in {', '.join(failed)}" if failed else None
 
 
 def fingerprint(folder: Path) -> str:
@@ -41,4 +42,4 @@ def fingerprint(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    ensure()
+    sys.exit(ensure())

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from environment import PYTHON, ROOT, VENV
@@ -11,7 +11,7 @@ from sources import tracked
 
 BIN = VENV / "bin"
 
-# Folder of a Python package -> where its typed code stands, relative to it.
+# Folder of a Python package -> where its code and its tests stand, relative to it.
 PYTHON_PACKAGES = {
     "server": ("src", "tests"),
     "sdk-python": ("src", "tests"),
@@ -112,12 +112,13 @@ def python(*arguments: str) -> Command:
 
 def mypy() -> Iterator[Command]:
     """Each package by itself: test modules of two packages may bear one name."""
-    for folder, typed in {**PYTHON_PACKAGES, "tools": (".", "tests")}.items():
-        roots = [f"{folder}/{part}" for part in typed if (ROOT / folder / part).is_dir()]
-        bases = [folder if part == "longcall_demo" else f"{folder}/{part}" for part in typed]
-        yield Command(
-            (str(BIN / "mypy"), "--cache-dir", f".mypy_cache/{folder.replace('/', '-')}", *roots),
-            env={"MYPYPATH": ":".join(bases)},
+    for folder, (code, tests) in {**PYTHON_PACKAGES, "tools": ("", "tests")}.items():
+        base = f"{folder}/{code}" if code == "src" else folder
+        typed = [f"{folder}/{part}" for part in (code, tests)] if code else [folder]
+        cache = f".mypy_cache/{folder.replace('/', '-')}"
+        yield replace(
+            run("mypy", "--cache-dir", cache, *typed),
+            env={"MYPYPATH": f"{base}:{folder}/{tests}"},
         )
 
 
