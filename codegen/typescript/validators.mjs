@@ -24,9 +24,12 @@ function check(checks, message) {
   const validate = checks.get(message.type);
   if (validate === undefined) return { pointer: "/type", rule: "enum" };
   if (validate(message)) return undefined;
-  const [{ instancePath, keyword, params }] = validate.errors;
-  if (keyword !== "required") return { pointer: instancePath, rule: keyword };
-  return { pointer: instancePath + "/" + params.missingProperty, rule: keyword };
+  // The defect of a key is told twice: by what is wrong with it, and by the object that has it.
+  const { instancePath, keyword, params } = validate.errors[validate.errors.length - 1];
+  const member = keyword === "required" ? params.missingProperty : params.propertyName;
+  if (member === undefined) return { pointer: instancePath, rule: keyword };
+  const escaped = member.replaceAll("~", "~0").replaceAll("/", "~1");
+  return { pointer: instancePath + "/" + escaped, rule: keyword };
 }`;
 
 /** Returns validators.js: the type of a message picks the validator that ajv made for it. */

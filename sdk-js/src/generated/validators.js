@@ -4166,9 +4166,11 @@ function check(checks, message) {
   const validate = checks.get(message.type);
   if (validate === void 0) return { pointer: "/type", rule: "enum" };
   if (validate(message)) return void 0;
-  const [{ instancePath, keyword, params }] = validate.errors;
-  if (keyword !== "required") return { pointer: instancePath, rule: keyword };
-  return { pointer: instancePath + "/" + params.missingProperty, rule: keyword };
+  const { instancePath, keyword, params } = validate.errors[validate.errors.length - 1];
+  const member = keyword === "required" ? params.missingProperty : params.propertyName;
+  if (member === void 0) return { pointer: instancePath, rule: keyword };
+  const escaped = member.replaceAll("~", "~0").replaceAll("/", "~1");
+  return { pointer: instancePath + "/" + escaped, rule: keyword };
 }
 const CLIENT_CHECKS = /* @__PURE__ */ new Map([
   ["hello", HelloMessage],

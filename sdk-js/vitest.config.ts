@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["tests/**/*.test.ts"],
+    setupFiles: ["tests/leaks.ts"],
+    testTimeout: 10_000,
+    dangerouslyIgnoreUnhandledErrors: false,
+  },
+});
