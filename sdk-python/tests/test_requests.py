@@ -35,7 +35,7 @@ from longcall import (
     Status,
     ValidationError,
 )
-from longcall.protocol import Phase, TrackedRequest
+from longcall.protocol import Ending, Phase, TrackedRequest
 
 
 def ready(**changes: Any) -> Script:
@@ -95,7 +95,7 @@ def test_quick_request_is_finished_without_events() -> None:
     assert reader.is_over
     assert script.take(state, reader) == []
     assert state.outcome is not None
-    assert state.outcome.in_log
+    assert state.outcome.ending is Ending.ANSWER
     assert state.outcome.result is None
     later = script.read(state)
     assert later.is_over
@@ -113,7 +113,7 @@ def test_quick_request_that_failed_is_an_outcome_and_no_refusal() -> None:
     assert error.executed
     assert error.details == {"code": "NO_ROWS"}
     assert state.outcome is not None
-    assert state.outcome.in_log
+    assert state.outcome.ending is Ending.ANSWER
 
 
 def test_failed_request_ends_its_iterator_normally_and_carries_the_attempt() -> None:
@@ -777,6 +777,9 @@ def test_window_is_not_blocked_for_ever_by_requests_that_nobody_reads() -> None:
     assert kinds(script.sent()) == ["detach"]
     script.advance(5)
     assert script.sent() == [{"type": "attach", "request_id": "a", "after_seq": 1, "follow": False}]
+    script.send(snapshot("a", last_seq=2))
+    script.protocol.close_reader(state, script.read(state), script.now)
+    assert kinds(script.sent()) == ["attach", "detach"]
     script.send(snapshot("a", last_seq=2))
     script.advance(5)
     assert kinds(script.sent()) == ["attach"]

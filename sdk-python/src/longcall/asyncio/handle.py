@@ -21,7 +21,7 @@ from ..download import download_file
 from ..errors import ConfigurationError, Detached, WaitTimeout
 from ..events import Chunk, Download, Event, Progress, Snapshot, Status
 from ..options import http_base
-from ..protocol import EventReader, Question, TrackedRequest
+from ..protocol import Ending, EventReader, Question, TrackedRequest
 from .connection import Connection, TokenFailed
 
 logger = logging.getLogger("longcall")
@@ -268,7 +268,7 @@ class RequestHandle:
             async with self.patience(timeout):
                 await self._connection.wait(state.changed, lambda: state.is_settled)
         outcome = state.outcome
-        if outcome is not None and outcome.error is not None and not outcome.in_log:
+        if outcome is not None and outcome.error is not None and outcome.ending is Ending.LOSS:
             raise outcome.error._with()
 
     async def watch(self, callbacks: Callbacks) -> None:

@@ -14,9 +14,10 @@ from .effects import (
     Warned,
 )
 from .link import ListQuestion, Page
+from .outcome import Ending, Outcome
 from .questions import Question
 from .reader import EventReader
-from .request import Outcome, Phase, TrackedRequest
+from .request import Phase, TrackedRequest
 from .signals import Signal
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ClientProtocol",
     "Close",
     "Effect",
+    "Ending",
     "EventReader",
     "FetchToken",
     "ListQuestion",

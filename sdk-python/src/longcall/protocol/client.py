@@ -38,6 +38,7 @@ from .connection import Connection
 from .context import Context
 from .effects import Effect
 from .link import Link, LinkPhase, ListQuestion
+from .outcome import Ending
 from .questions import Question
 from .reader import EventReader
 from .request import CancelQuestion, Phase, TrackedRequest
@@ -234,7 +235,7 @@ class ClientProtocol:
     def _same_request(self, request_id: str, digest: bytes) -> TrackedRequest | None:
         """Returns what this client already has under an id. PROTOCOL 5.1, 10.23."""
         state = self._requests.find(request_id)
-        if state is None or (state.phase is Phase.ENDED and not _is_remembered(state)):
+        if state is None or (state.phase is Phase.ENDED and not state.is_stored):
             return None
         if state.digest == digest:
             return state
@@ -266,7 +267,7 @@ class ClientProtocol:
         self._check_open()
         check_request_id(request_id)
         state = self._requests.find(request_id)
-        if state is None or (state.phase is Phase.ENDED and not _is_remembered(state)):
+        if state is None or (state.phase is Phase.ENDED and not state.is_stored):
             state = TrackedRequest(request_id, phase=Phase.STORED)
             self._requests.add(state)
         state.handles += 1
@@ -292,10 +293,8 @@ class ClientProtocol:
         limits = PASSIVE_LIMITS if passive else self._options.reader
         reader = EventReader(limits, passive=passive)
         outcome = state.outcome
-        if outcome is not None and not outcome.in_log and outcome.error is not None:
-            reader.fail(outcome.error)
-        elif outcome is not None and state.created_at is None:
-            reader.finish_empty()  # a quick request has no log
+        if outcome is not None and outcome.ending is not Ending.EVENT:
+            reader.end(outcome)
         elif self._connection.is_closed:
             reader.fail(self._connection.closed_error(state))
         else:
@@ -368,7 +367,7 @@ class ClientProtocol:
         """Asks how a request stands. Raises `ConnectionClosed` when the client is closed."""
         self._check_open()
         question: Question[Snapshot] = Question()
-        if state.phase is Phase.ENDED and state.created_at is None:
+        if state.phase is Phase.ENDED and not state.is_stored:
             question.fail(convert.not_stored(state.id))
             return question
         state.snapshots.append(question)
@@ -402,8 +401,3 @@ class ClientProtocol:
     def _check_open(self) -> None:
         if self._connection.is_closed:
             raise self._connection.closed_error(None)
-
-
-def _is_remembered(state: TrackedRequest) -> bool:
-    """True when what this client knows of a finished request still holds: it has a stored log."""
-    return state.created_at is not None and state.outcome is not None and state.outcome.in_log

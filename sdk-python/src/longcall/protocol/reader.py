@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ..errors import LongcallError
 from ..events import Event, Progress, Status
 from ..options import ReaderLimits
+from .outcome import Ending, Outcome
 from .signals import Signal
 
 
@@ -63,6 +64,11 @@ class EventReader:
     def is_over(self) -> bool:
         """True when nothing more comes in; something may still wait in it."""
         return self._finished or self.error is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be taken."""
+        return len(self._queue)
 
     @property
     def has_news(self) -> bool:
@@ -119,9 +125,12 @@ class EventReader:
             self.position = seq
             self._end()
 
-    def finish_empty(self) -> None:
-        """Ends it without a terminal event: a quick request has no log."""
-        self._end()
+    def end(self, outcome: Outcome) -> None:
+        """Ends it without a terminal event: there was none, or it cannot be had."""
+        if outcome.ending is Ending.LOSS and outcome.error is not None:
+            self.fail(outcome.error)
+        else:
+            self._end()
 
     def fail(self, error: LongcallError) -> None:
         """Ends it with an error, behind what already waits."""

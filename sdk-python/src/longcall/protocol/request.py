@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
-from pydantic import JsonValue
-
-from ..errors import LongcallError
 from ..events import Progress, Snapshot
+from .outcome import Ending, Outcome
 from .questions import Question
 from .reader import EventReader
 from .signals import Signal
@@ -26,19 +23,6 @@ class Phase(Enum):
     """On the server, in its log."""
     ENDED = auto()
     """It has its outcome."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a request ended for this client.
-
-    `in_log` is False when the handle ended by anything but an answer or the terminal event: then
-    an iterator raises the error instead of ending.
-    """
-
-    result: JsonValue = None
-    error: LongcallError | None = None
-    in_log: bool = True
 
 
 class CancelQuestion(Question[None]):
@@ -115,7 +99,9 @@ class TrackedRequest:
     @property
     def is_stored(self) -> bool:
         """True when there is a log to read."""
-        return self.phase is Phase.STORED or self.created_at is not None
+        return self.phase is Phase.STORED or (
+            self.outcome is not None and self.outcome.ending is Ending.EVENT
+        )
 
     @property
     def is_busy(self) -> bool:

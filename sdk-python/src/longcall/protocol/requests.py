@@ -28,8 +28,9 @@ from ..messages import (
 from . import convert
 from .context import Context
 from .link import Cursor, Link
+from .outcome import Ending, Outcome
 from .reader import EventReader
-from .request import CancelQuestion, Outcome, Phase, TrackedRequest
+from .request import CancelQuestion, Phase, TrackedRequest
 from .sender import Sender, too_large
 
 Message = TypeVar("Message")
@@ -77,7 +78,7 @@ class Requests:
             is_over = not state.is_busy
         elif state.phase is Phase.WAITING and state.is_idle:  # PROTOCOL 9.5.5
             state.phase = Phase.ENDED
-            state.outcome = Outcome(error=Detached(state.id), in_log=False)
+            state.outcome = Outcome(Ending.LOSS, error=Detached(state.id))
             self.sender.forget(state)
             self._known.pop(state.id, None)
             is_over = True
@@ -101,7 +102,7 @@ class Requests:
                 reader.fail(error)
             for question in state.questions:
                 question.fail(error)
-            self._end(state, Outcome(error=error, in_log=False))
+            self._end(state, Outcome(Ending.LOSS, error=error))
         for page in lists:
             page.fail(error_of(None))
         self._active.clear()
@@ -139,9 +140,6 @@ class Requests:
                 page.fail(size_error)
             else:
                 self.sender.ask(page)
-        for request_id in link.cursors:
-            if (found := self._active.get(request_id)) is not None:
-                self.sender.mark(found)
 
     def _ask_cancels_again(
         self,
@@ -206,7 +204,7 @@ class Requests:
         state = self._active.get(message.request_id)
         # PROTOCOL 10.39: "The first response or terminal event MUST end a handle."
         if state is not None and state.outcome is None:
-            self._end(state, Outcome(result=message.result))
+            self._end(state, Outcome(Ending.ANSWER, message.result))
 
     def _acknowledgment(
         self, link: Link, message: AcknowledgmentMessage, size: int, now: float
@@ -250,7 +248,7 @@ class Requests:
     def _complete(self, link: Link, message: CompleteMessage, size: int, now: float) -> None:
         state = self._active.get(message.request_id)
         if state is not None:
-            self._terminal(link, state, message.seq, Outcome(result=message.result))
+            self._terminal(link, state, message.seq, Outcome(Ending.EVENT, message.result))
 
     def _error(self, link: Link, message: ErrorMessage, size: int, now: float) -> None:
         state = None
@@ -259,7 +257,7 @@ class Requests:
         error = convert.error(message, state.attempt if state is not None else 0)
         if isinstance(message.seq, int):
             if state is not None:
-                self._terminal(link, state, message.seq, Outcome(error=error))
+                self._terminal(link, state, message.seq, Outcome(Ending.EVENT, error=error))
             return
         # PROTOCOL 10.2: "a client MUST apply it to that message alone"
         match message.reply_to:
@@ -280,16 +278,16 @@ class Requests:
         if link.unanswered.pop(state.id, None) is None:
             return  # of a sending that was answered otherwise
         if error.executed:
-            self._end(state, Outcome(error=error))  # PROTOCOL 10.9
+            self._end(state, Outcome(Ending.ANSWER, error=error))  # PROTOCOL 10.9
         elif state.sends == 1:
-            self._end(state, Outcome(error=error, in_log=False))  # PROTOCOL 10.4
+            self._end(state, Outcome(Ending.LOSS, error=error))  # PROTOCOL 10.4
         elif error.retryable:
             wait = self._context.retry_wait(state.refusals, error.retry_after)
             state.refusals += 1
             self._context.timers.set(("resend", state.id), now + wait)
         else:
             error.outcome_unknown = True
-            self._end(state, Outcome(error=error, in_log=False))
+            self._end(state, Outcome(Ending.LOSS, error=error))
 
     def _attach_refused(
         self, link: Link, state: TrackedRequest, error: RequestError, now: float
@@ -391,8 +389,6 @@ class Requests:
         for reader in state.readers:
             reader.finish(seq)
         self._end(state, outcome)
-        if state.wanted() is not None:
-            self.sender.mark(state)  # an iterator is still behind
 
     def _advance(self, link: Link, state: TrackedRequest, seq: int) -> bool:
         """Moves the cursor of this link to `seq`; False: the event is not to be taken."""
@@ -439,11 +435,11 @@ class Requests:
         for question in state.snapshots:
             question.fail(error)
         state.snapshots = []
-        self._end(state, Outcome(error=error, in_log=False))
+        self._end(state, Outcome(Ending.LOSS, error=error))
         self.settle_idle(state)
 
     def _end_with(self, state: TrackedRequest, error: RequestError) -> None:
-        self._end(state, Outcome(error=error, in_log=False))
+        self._end(state, Outcome(Ending.LOSS, error=error))
 
     def _end(self, state: TrackedRequest, outcome: Outcome) -> None:
         """Ends a request, once: the first outcome wins. PROTOCOL 10.39."""
@@ -459,7 +455,7 @@ class Requests:
             state.outcome = outcome
             state.phase = Phase.ENDED
             state.text = ""
-            if not outcome.in_log or state.created_at is None:
+            if outcome.ending is not Ending.EVENT:
                 self._end_readers(state, outcome)
             state.changed.fire()
         self.settle_idle(state)
@@ -467,10 +463,7 @@ class Requests:
     def _end_readers(self, state: TrackedRequest, outcome: Outcome) -> None:
         """Ends what no terminal event ends: quick answers, refusals, lost handles."""
         for reader in state.readers:
-            if outcome.in_log or outcome.error is None:
-                reader.finish_empty()
-            else:
-                reader.fail(outcome.error)
+            reader.end(outcome)
         for question in state.snapshots:
             question.fail(convert.not_stored(state.id))
         state.snapshots = []

@@ -218,8 +218,7 @@ class Sender:
         """Returns what makes this link read the log where it is wanted; None if it does."""
         timers = self._context.timers
         if (
-            not state.is_stored
-            or state.id in link.unanswered  # PROTOCOL 4.5.9
+            not state.is_stored  # PROTOCOL 4.5.9: not before its request is answered
             or ("attach", state.id) in timers  # refused; its turn comes
         ):
             return None
