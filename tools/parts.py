@@ -75,11 +75,15 @@ def checks() -> Iterator[Part]:
 
 def python_tests() -> Iterator[Part]:
     """The tools' own tests, and each package in its tox environment."""
-    tools = run("pytest", "tools/tests")
-    yield Part("tools", "test", (tools,), fast=(tools,))
+    yield Part("tools", "test", (run("pytest", "tools/tests"),), fast=(fast("tools/tests"),))
     for name, folder in TOX_ENVIRONMENTS.items():
-        fast = run("pytest", "-m", "not slow", "-q", f"{folder}/tests")
-        yield Part(name, "test", (run("tox", "run", "-e", name),), fast=(fast,))
+        tests = run("tox", "run", "-e", name)
+        yield Part(name, "test", (tests,), fast=(fast(f"{folder}/tests"),))
+
+
+def fast(tests: str) -> Command:
+    """The tests of a folder that start no processes and take no time."""
+    return run("pytest", "-m", "not slow", tests)
 
 
 def javascript_tests() -> Iterator[Part]:

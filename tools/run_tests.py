@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs all checks and tests, goes on after a failure, and ends with a table.
 
-Checks run two at a time and are shown when they are done; tests run one by one and are watched
-live. A missing language is a skip with its reason, or a failure where CI=true.
+Checks, and everything in the fast loop, run two at a time and are shown when they are done; tests
+run one by one and are watched live. A missing language is a skip with its reason, or a failure where CI=true.
 """
 
 import argparse
@@ -59,7 +59,9 @@ def choose(parts: Sequence[Part], only: Sequence[str], *, fast: bool) -> list[Pa
         )
         raise SystemExit(2)
     wanted = [part for part in parts if not only or {part.name, part.group} & set(only)]
-    return [replace(part, commands=part.fast) for part in wanted if part.fast] if fast else wanted
+    if not fast:
+        return wanted
+    return [replace(part, commands=part.fast, alone=False) for part in wanted if part.fast]
 
 
 def set_up(parts: Sequence[Part], absent: Verdict, *, fast: bool) -> list[Result]:

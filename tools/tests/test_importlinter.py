@@ -40,9 +40,9 @@ PLANTED = {
 
 def lint(sources: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Lints the packages that stand in `sources`."""
+    options = ["--config", str(ROOT / ".importlinter"), "--no-cache", "--no-logo"]
     return subprocess.run(
-        [VENV / "bin" / "lint-imports", "--no-cache", "--no-logo", *arguments]
-        + ["--config", ROOT / ".importlinter"],
+        [str(VENV / "bin" / "lint-imports"), *options, *arguments],
         cwd=sources,
         env=os.environ | {"PYTHONPATH": str(sources), "NO_COLOR": "1"},
         capture_output=True,
@@ -54,11 +54,9 @@ def lint(sources: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """All packages side by side."""
+    ignored = shutil.ignore_patterns("__pycache__")
     for source in SOURCES:
-        folder = ROOT / source
-        shutil.copytree(
-            folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(ROOT / source, tmp_path / Path(source).name, ignore=ignored)
     return tmp_path
 
 
