@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A test that leaves a timer, a socket or a warning behind has failed.
 import { afterEach, beforeEach, expect, vi } from "vitest";
+import { cleanups } from "./cleanup.js";
 
 const SOCKETS = ["TCPSocketWrap", "TCPServerWrap", "TCPConnectWrap"];
 
@@ -34,6 +35,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
+  for (let stop = cleanups.pop(); stop !== undefined; stop = cleanups.pop()) await stop();
   const warnings = vi.mocked(console.warn).mock.calls;
   vi.restoreAllMocks();
   expect(warnings, "warnings that nobody expected").toEqual([]);
