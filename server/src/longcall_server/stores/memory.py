@@ -82,7 +82,7 @@ class MemoryStore:
         self._waiting: list[tuple[int, int]] = []
         self._ready: defaultdict[str, _Heap] = defaultdict(list)
         self._appointments: list[tuple[int, int]] = []
-        self._forgetting: list[tuple[int, Owner, str]] = []
+        self._forgetting: list[tuple[int, int, RequestKey]] = []
 
     async def open(self) -> None:
         """Nothing to do: nothing survived."""
@@ -254,8 +254,7 @@ class MemoryStore:
                 self._write(row, self._changes.swept(row.record, what, now))
                 changed.append(row.record.key)
         while self._forgetting and self._forgetting[0][0] <= now:
-            _, owner, id = heapq.heappop(self._forgetting)
-            self._tombstones.pop(RequestKey(owner, id), None)
+            self._tombstones.pop(heapq.heappop(self._forgetting)[2], None)
         self._ripen(now)
         return Swept(
             changed=tuple(changed),
@@ -346,7 +345,7 @@ class MemoryStore:
         record = row.record
         stone = self._changes.tombstone(record, self.now())
         self._tombstones[record.key] = stone
-        heapq.heappush(self._forgetting, (stone.expires_at, record.key.owner, record.key.id))
+        heapq.heappush(self._forgetting, (stone.expires_at, record.record_id, record.key))
         del self._rows[record.record_id]
         del self._owned[record.key.owner][record.key.id]
         return record.files

@@ -70,18 +70,17 @@ class Checkpointer:
                 self._some.clear()
                 self._many.clear()
                 self._changes = 0
-                frames, moved = _checkpoint(connection)
-                self._writer_helps = frames > LARGE_LOG and moved < frames
+                self._writer_helps = _checkpoint(connection) > LARGE_LOG
         finally:
             connection.close()
 
 
-def _checkpoint(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Returns the frames in the log, and how many of them the file has now."""
+def _checkpoint(connection: sqlite3.Connection) -> int:
+    """Returns how many frames the log had when the checkpoint began."""
     try:
-        _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     except sqlite3.Error as error:
         # Nothing is lost: what is committed stays in the log, and the next checkpoint tries again.
         _log.warning("a checkpoint failed: %s", error)
-        return 0, 0
-    return int(frames), int(moved)
+        return 0
+    return int(frames)

@@ -22,7 +22,7 @@ OVERDUE = """
     WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?"""
 LEASED = "SELECT DISTINCT lease_worker FROM requests WHERE lease_worker IS NOT NULL"
 LEASED_BY = "SELECT record_id FROM requests WHERE lease_worker = ?"
-_NEXT_DUE = """
+NEXT_DUE = """
     SELECT min(at) FROM (
         SELECT min(sweep_at) AS at FROM requests WHERE sweep_at IS NOT NULL
         UNION ALL SELECT min(due_at) FROM requests WHERE is_ready = 0
@@ -30,7 +30,7 @@ _NEXT_DUE = """
 _HAS_READY = """
     SELECT EXISTS (SELECT 1 FROM requests INDEXED BY requests_ready
         WHERE is_ready = 1 AND (deadline_at IS NULL OR deadline_at > ?))"""
-_FORGOTTEN = """
+FORGOTTEN = """
     SELECT owner_id, id FROM tombstones WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"""
 
 
@@ -101,7 +101,7 @@ class Sweeps:
         if done.is_over:
             self._forget(max(limit, STEP))
             self._writes.ripen()
-            (done.next_due_at,) = self._execute(_NEXT_DUE).fetchone()
+            (done.next_due_at,) = self._execute(NEXT_DUE).fetchone()
             (has_ready,) = self._execute(_HAS_READY, (self._now,)).fetchone()
             done.work_available = bool(has_ready)
         return done
@@ -138,7 +138,7 @@ class Sweeps:
 
     def _forget(self, limit: int) -> None:
         owners = set()
-        for owner_id, id in self._execute(_FORGOTTEN, (self._now, limit)).fetchall():
+        for owner_id, id in self._execute(FORGOTTEN, (self._now, limit)).fetchall():
             self._execute("DELETE FROM tombstones WHERE owner_id = ? AND id = ?", (owner_id, id))
             owners.add(owner_id)
         for owner_id in owners:

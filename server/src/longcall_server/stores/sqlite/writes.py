@@ -48,7 +48,7 @@ from longcall_server.stores.sqlite.records import (
 RIPEN_LIMIT = 5_000
 """The most delayed requests that one claim makes ready: bounds its transaction."""
 
-_RIPEN = """
+RIPEN = """
     UPDATE requests SET is_ready = 1 WHERE record_id IN (
         SELECT record_id FROM requests INDEXED BY requests_waiting
         WHERE is_ready = 0 AND due_at <= ? ORDER BY due_at LIMIT ?)"""
@@ -268,7 +268,7 @@ class Writes:
 
     def ripen(self) -> None:
         """Shows claims what became due, in the order of claims."""
-        self._execute(_RIPEN, (self.now, RIPEN_LIMIT))
+        self._execute(RIPEN, (self.now, RIPEN_LIMIT))
         self._has_ripened = True
 
     def forget_owner(self, owner_id: int) -> None:

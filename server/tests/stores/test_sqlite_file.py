@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file: made, opened again, refused, and read through its indexes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from sqlite_helpers import opened, raw, scene_of, submit
+
+from longcall_server.stores.base import IncompatibleStore, ListFilter, StoreUnavailable
+from longcall_server.stores.sqlite import SqliteStore, reads, sweeps, writes
+from longcall_server.stores.sqlite.schema import APPLICATION_ID, VERSION
+from longcall_server.stores.suite.support import ALICE, key_of
+
+
+async def test_a_new_file_and_its_folders_are_made_and_marked(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "longcall.db"
+    async with opened(path):
+        pass
+    with raw(path) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_everything_is_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    async with scene_of(path) as scene:
+        clock = scene.clock
+        await scene.submit("queued", metadata={"k": "v"})
+        done = await scene.running("done")
+        await scene.chunk(done, "x", 1, checkpoint='"state"')
+        await scene.store.complete(done, '{"rows":1}')
+        lease = await scene.running("running")
+        before = [await scene.record(id) for id in ("queued", "done", "running")]
+        logs = [await scene.log(id) for id in ("queued", "done", "running")]
+    async with scene_of(path, clock) as scene:
+        assert [await scene.record(id) for id in ("queued", "done", "running")] == before
+        assert [await scene.log(id) for id in ("queued", "done", "running")] == logs
+        await scene.chunk(lease, "the worker lives on", 1)
+        again = await scene.submit("queued", submission="later", metadata={})
+        assert again.outcome == "duplicate"
+
+
+async def test_a_closed_store_leaves_one_file(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        await submit(store, "a")
+    assert os.listdir(tmp_path) == ["x.db"]
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        pass
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await submit(store, "a")
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.get(key_of("a"))
+    await store.close()
+
+
+async def test_a_file_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    async with opened(path):
+        pass
+    with raw(path) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(IncompatibleStore) as refusal:
+        await SqliteStore(path).open()
+    assert f"version {VERSION + 1}" in str(refusal.value)
+    assert f"up to {VERSION}" in str(refusal.value)
+    assert path.read_bytes() == before
+
+
+async def test_a_database_of_another_program_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with raw(path) as connection:
+        connection.execute("CREATE TABLE treasure (gold INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(IncompatibleStore, match="another program"):
+        await SqliteStore(path).open()
+    assert path.read_bytes() == before
+
+
+async def test_a_file_that_is_no_database_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    path.write_text("dear diary, " * 1_000)
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match=r"x\.db cannot be opened"):
+        await SqliteStore(path).open()
+    assert path.read_bytes() == before
+
+
+async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        await SqliteStore(tmp_path / "file" / "x.db").open()
+
+
+def test_an_unknown_synchronous_setting_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="synchronous must be one of"):
+        SqliteStore(tmp_path / "x.db", synchronous="SOMETIMES")
+
+
+@pytest.mark.parametrize(("synchronous", "number"), [("FULL", 2), ("OFF", 0)])
+async def test_the_writer_syncs_as_it_is_told(
+    tmp_path: Path, synchronous: str, number: int
+) -> None:
+    async with opened(tmp_path / "x.db", synchronous=synchronous) as store:
+        setting = await store._writer.run(
+            lambda writes: writes.connection.execute("PRAGMA synchronous").fetchone()
+        )
+        assert setting == (number,)
+
+
+LISTING, _ = reads.listing_query(1, ListFilter(ALICE), None)
+NEXT_PAGE, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "a"))
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (writes.CLAIMABLE, "INDEX requests_ready (action=?)"),
+        (writes.RIPEN, "INDEX requests_waiting (due_at<?)"),
+        (sweeps.OVERDUE, "INDEX requests_swept (sweep_at<?)"),
+        (sweeps.LEASED, "INDEX requests_leased"),
+        (sweeps.LEASED_BY, "INDEX requests_leased (lease_worker=?)"),
+        (sweeps.FORGOTTEN, "INDEX tombstones_forgotten (expires_at<?)"),
+        (sweeps.NEXT_DUE, "INDEX requests_swept"),
+        (LISTING, "INDEX requests_listed (owner_id=?)"),
+        (NEXT_PAGE, "INDEX requests_listed (owner_id=? AND (created_at,id)<(?,?))"),
+        (reads.EVENTS, "PRIMARY KEY (record_id=? AND seq>?)"),
+    ],
+)
+async def test_no_question_reads_a_whole_table_or_sorts_it(
+    tmp_path: Path, query: str, index: str
+) -> None:
+    async with opened(tmp_path / "x.db"):
+        with raw(tmp_path / "x.db") as connection:
+            marks = [None] * query.count("?")
+            rows = connection.execute(f"EXPLAIN QUERY PLAN {query}", marks).fetchall()
+    plan = [row[3] for row in rows]
+    assert any(index in step for step in plan), plan
+    full_scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step]
+    assert not [step for step in full_scans if "requests" in step or "events" in step], plan
+    assert not [step for step in plan if "TEMP B-TREE FOR ORDER BY" in step], plan

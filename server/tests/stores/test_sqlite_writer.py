@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Group commit: what shares a transaction, what fails alone, what is known of a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+
+import pytest
+from sqlite_helpers import opened, raw, scene_of, submit
+
+from longcall_server.stores.base import Fenced, OutcomeUnknown, StoreUnavailable
+from longcall_server.stores.sqlite import SqliteStore, checkpoints
+from longcall_server.stores.sqlite.lanes import _commit_failure
+from longcall_server.stores.sqlite.writes import Writes
+from longcall_server.stores.suite.support import BOB, key_of
+
+
+class HeldWriter:
+    """Keeps the writer busy, so that what is submitted meanwhile becomes one batch."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._release = threading.Event()
+
+    async def __aenter__(self) -> None:
+        begun = threading.Event()
+
+        def hold(writes: Writes) -> None:
+            begun.set()
+            assert self._release.wait(60)
+
+        self._task = asyncio.create_task(self._store._writer.run(hold))
+        await asyncio.to_thread(begun.wait, 60)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._release.set()
+        await self._task
+
+
+def start(verb: Coroutine[None, None, object]) -> asyncio.Task[object]:
+    return asyncio.create_task(verb)
+
+
+async def test_what_waits_is_committed_in_one_transaction(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        before = store.commits
+        async with HeldWriter(store):
+            verbs = [start(submit(store, f"r{n}")) for n in range(100)]
+            await asyncio.sleep(0)
+            assert not any(verb.done() for verb in verbs)
+        await asyncio.gather(*verbs)
+        assert store.commits - before == 1
+
+
+async def test_nothing_is_visible_or_answered_before_the_commit(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        inserted, release = threading.Event(), threading.Event()
+
+        def linger(writes: Writes) -> None:
+            inserted.set()
+            assert release.wait(60)
+
+        async with HeldWriter(store):
+            first = start(submit(store, "a"))
+            await asyncio.sleep(0)
+            second = start(store._writer.run(linger))
+            await asyncio.sleep(0)
+        await asyncio.to_thread(inserted.wait, 60)
+        assert not first.done()
+        assert await store.get(key_of("a")) is None
+        release.set()
+        await asyncio.gather(first, second)
+        assert await store.get(key_of("a")) is not None
+
+
+async def test_a_refusal_does_not_undo_the_others_of_its_batch(tmp_path: Path) -> None:
+    async with scene_of(tmp_path / "x.db") as scene:
+        store = scene.store
+        assert isinstance(store, SqliteStore)
+        lease = await scene.running("done")
+        await store.complete(lease, "1")
+        before = store.commits
+        async with HeldWriter(store):
+            verbs = [
+                start(scene.submit("a")),
+                start(scene.chunk(lease, "x", 1)),
+                start(scene.submit("b")),
+            ]
+            await asyncio.sleep(0)
+        first, refused, last = await asyncio.gather(*verbs, return_exceptions=True)
+        assert isinstance(refused, Fenced)
+        assert not isinstance(first, Exception)
+        assert not isinstance(last, Exception)
+        assert store.commits - before == 1
+        assert (await scene.record("a")).status == (await scene.record("b")).status == "queued"
+
+
+async def test_half_an_operation_is_undone_and_the_others_are_not(tmp_path: Path) -> None:
+    def break_off(writes: Writes) -> None:
+        writes.connection.execute("UPDATE requests SET priority = 9")
+        raise RuntimeError("a defect")
+
+    async with opened(tmp_path / "x.db") as store:
+        async with HeldWriter(store):
+            verbs = [
+                start(submit(store, "a")),
+                start(store._writer.run(break_off)),
+                start(submit(store, "b", owner=BOB)),
+            ]
+            await asyncio.sleep(0)
+        _, broken, _ = await asyncio.gather(*verbs, return_exceptions=True)
+        assert isinstance(broken, RuntimeError)
+        with raw(tmp_path / "x.db") as connection:
+            rows = connection.execute("SELECT id, priority FROM requests ORDER BY id").fetchall()
+            assert rows == [("a", 5), ("b", 5)]
+            counts = connection.execute("SELECT in_flight FROM owners ORDER BY sub").fetchall()
+            assert counts == [(1,), (1,)]
+
+
+async def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        await submit(store, "before")
+
+        def shrink(writes: Writes) -> None:
+            (pages,) = writes.connection.execute("PRAGMA page_count").fetchone()
+            writes.connection.execute(f"PRAGMA max_page_count = {pages}")
+
+        await store._writer.run(shrink)
+        with pytest.raises(StoreUnavailable, match="full"):
+            await submit(store, "big", payload=f'"{"x" * 100_000}"')
+        assert await store.get(key_of("big")) is None
+        await submit(store, "small")
+        await store._writer.run(
+            lambda writes: writes.connection.execute("PRAGMA max_page_count = 1000000").fetchone()
+        )
+        await submit(store, "big", payload=f'"{"x" * 100_000}"')
+        for id in ("before", "small", "big"):
+            assert await store.get(key_of(id)) is not None
+
+
+async def test_a_read_only_disk_refuses_writes_and_still_answers_reads(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        await submit(store, "before")
+
+        protected = sqlite3.connect(
+            f"file:{tmp_path / 'x.db'}?mode=ro", uri=True, isolation_level=None,
+            check_same_thread=False,
+        )  # fmt: skip
+        writer = store._writer
+        writable, writer._connection = writer._connection, protected
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            await submit(store, "a")
+        assert await store.get(key_of("before")) is not None
+        writer._connection = writable
+        protected.close()
+        assert (await submit(store, "a")).outcome == "created"
+
+
+async def test_a_failed_commit_fails_all_of_its_batch(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+
+        def defer_a_broken_rule(writes: Writes) -> None:
+            # Found out by COMMIT alone: a payload of no request.
+            writes.connection.execute("PRAGMA defer_foreign_keys = ON")
+            writes.connection.execute("INSERT INTO payloads VALUES (4711, '')")
+
+        async with HeldWriter(store):
+            verbs = [start(submit(store, "a")), start(store._writer.run(defer_a_broken_rule))]
+            await asyncio.sleep(0)
+        answers = await asyncio.gather(*verbs, return_exceptions=True)
+        assert all(isinstance(answer, OutcomeUnknown) for answer in answers)
+        assert await store.get(key_of("a")) is None
+        assert (await submit(store, "a")).outcome == "created"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_FULL, StoreUnavailable),
+        (sqlite3.SQLITE_READONLY, StoreUnavailable),
+        (sqlite3.SQLITE_BUSY, StoreUnavailable),
+        (sqlite3.SQLITE_IOERR, OutcomeUnknown),
+        (sqlite3.SQLITE_IOERR_FSYNC, OutcomeUnknown),
+    ],
+)
+def test_a_commit_is_unknown_unless_it_certainly_did_not_happen(code: int, kind: type) -> None:
+    error = sqlite3.OperationalError("no")
+    error.sqlite_errorcode = code
+    assert type(_commit_failure(error)) is kind
+
+
+async def test_another_process_that_holds_the_lock_only_delays_a_write(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        with raw(tmp_path / "x.db") as other:
+            other.execute("BEGIN IMMEDIATE")
+            write = start(submit(store, "a"))
+            assert await store.get(key_of("a")) is None
+            assert not write.done()
+            other.execute("COMMIT")
+            await write
+        assert await store.get(key_of("a")) is not None
+
+
+async def test_two_stores_over_one_file_see_each_others_writes(tmp_path: Path) -> None:
+    async with scene_of(tmp_path / "x.db") as one, scene_of(tmp_path / "x.db") as two:
+
+        async def submit_all(owner_of_ids: str) -> None:
+            scene = one if owner_of_ids == "one" else two
+            for n in range(50):
+                await scene.submit(f"{owner_of_ids}-{n}", max_in_flight=100)
+
+        await asyncio.gather(submit_all("one"), submit_all("two"))
+        over = await one.submit("too-much", max_in_flight=100)
+        assert over.outcome == "over_limit"
+        hauls = await asyncio.gather(
+            *(scene.claim(limit=5, worker=f"w{n}") for n in range(12) for scene in (one, two))
+        )
+        ids = [claimed.record.key.id for haul in hauls for claimed in haul]
+        assert len(ids) == len(set(ids)) == 100
+        for claimed in hauls[0]:
+            await two.store.complete(claimed.lease, "1")
+            assert (await one.record(claimed.record.key.id)).status == "completed"
+
+
+async def test_a_cancelled_caller_takes_nothing_back(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        async with HeldWriter(store):
+            verb = start(submit(store, "a"))
+            await asyncio.sleep(0)
+            verb.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await verb
+        assert (await submit(store, "b")).outcome == "created"
+        assert await store.get(key_of("a")) is not None
+
+
+async def test_closing_commits_what_waits(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    async with HeldWriter(store):
+        verbs = [start(submit(store, f"r{n}")) for n in range(20)]
+        await asyncio.sleep(0)
+        closing = start(store.close())
+        await asyncio.sleep(0)
+    await asyncio.gather(closing, *verbs)
+    async with opened(tmp_path / "x.db") as again:
+        for n in range(20):
+            assert await again.get(key_of(f"r{n}")) is not None
+
+
+async def test_the_write_ahead_log_stays_bounded_under_a_load_that_never_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "CHANGES", 50)
+    monkeypatch.setattr(checkpoints, "LARGE_LOG", 64)
+    payload = f'"{"x" * 4_000}"'
+    async with opened(tmp_path / "x.db") as store:
+        for n in range(150):
+            await asyncio.gather(*(submit(store, f"r{n}-{m}", payload=payload) for m in range(8)))
+        log_size = (tmp_path / "x.db-wal").stat().st_size
+        written = 150 * 8 * 4_000
+        assert log_size < written / 2
