@@ -47,6 +47,13 @@ async def slow_quick(ctx: RequestContext) -> str:
     return "after a while"
 
 
+@handlers.register("two_seconds", durable=False, sync_window=timedelta(seconds=10))
+async def two_seconds(ctx: RequestContext) -> str:
+    """Takes longer than clients get for their last words at a shutdown."""
+    await asyncio.sleep(2)
+    return "after two seconds"
+
+
 @handlers.register("quick_chunk", durable=False)
 async def quick_chunk(ctx: RequestContext) -> int:
     """A quick handler that cannot be one."""

@@ -37,6 +37,8 @@ from longcall_server.stores.base import Clock, StoredFile, StoredProgress, syste
 from longcall_server.threads import ThreadCall, ThreadPool
 
 _log = logging.getLogger(__name__)
+_LAST_STEP = 0.2
+"""Seconds for what has been told twice to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +318,11 @@ class Executor:
         task.add_done_callback(lambda _: self._running.discard(execution))
         return execution
 
+    async def settled(self) -> None:
+        """Waits until the outcome of everything that runs is known."""
+        while pending := [execution for execution in self._running if not execution.done]:
+            await asyncio.wait([asyncio.ensure_future(one.outcome()) for one in pending])
+
     async def close(self, *, grace: float = 2.0) -> None:
         """Stops every handler that still runs and waits `grace` seconds for them to give way."""
         for execution in tuple(self._running):
@@ -327,7 +334,7 @@ class Executor:
             _log.warning("handler %s of request %s does not end", call.action, call.request_id)
             execution.leave()
         if left:
-            await self._wait_for_all(grace)
+            await self._wait_for_all(min(grace, _LAST_STEP))
         self._threads.close()
 
     async def _wait_for_all(self, grace: float) -> None:

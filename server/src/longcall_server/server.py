@@ -81,9 +81,9 @@ class Server:
             grace = self._settings.drain_grace.total_seconds()
         self._ready = False
         try:
-            if self._site is not None and self._app is not None and self._worker is not None:
+            if self._site is not None and self._app is not None:
                 await self._site.stop()
-                await self._drain(self._app, self._worker, grace)
+                await self._drain(self._app, grace)
         finally:
             await self._resources.aclose()
 
@@ -217,17 +217,26 @@ class Server:
 
         self._resources.push_async_callback(end)
 
-    async def _drain(self, app: web.Application, worker: Worker, grace: float) -> None:
+    async def _drain(self, app: web.Application, grace: float) -> None:
         """PROTOCOL 6: `goaway` at once; sockets are closed when no request runs here any more."""
+        assert self._worker is not None
+        assert self._executor is not None
+        reason = "the server stops"
+        ends_at = asyncio.get_running_loop().time() + grace
         gone = asyncio.create_task(
-            drain(app, code=CloseCode.GOING_AWAY, reason="the server stops", grace_s=grace)
+            drain(app, code=CloseCode.GOING_AWAY, reason=reason, grace_s=grace)
         )
-        await worker.drain(grace)
+        quick = asyncio.create_task(self._executor.settled())
+        await self._worker.drain(grace)
+        # What is durable has ended or was handed back; the rest of the grace is for quick ones.
+        left = max(0, ends_at - asyncio.get_running_loop().time())
+        await asyncio.wait([gone, quick], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        quick.cancel()
         await asyncio.wait([gone], timeout=_LAST_WORDS if grace else 0)
         if not gone.done():
             gone.cancel()
-            await drain(app, code=CloseCode.GOING_AWAY, reason="the server stops", grace_s=0)
-        await asyncio.gather(gone, return_exceptions=True)
+            await drain(app, code=CloseCode.GOING_AWAY, reason=reason, grace_s=0)
+        await asyncio.gather(gone, quick, return_exceptions=True)
 
 
 def auth_settings(settings: Settings) -> AuthSettings:

@@ -46,7 +46,7 @@ async def serving(folder: Path, *flags: str) -> AsyncIterator[Process]:
     ready_file.unlink(missing_ok=True)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-W", "error", "-X", "dev", "-m", "longcall_server", "serve", "integration_app:handlers"),
+        *("-W", "error", "-m", "longcall_server", "serve", "integration_app:handlers"),
         *("--port", "0", "--data-dir", str(folder / "data"), "--ready-file", str(ready_file)),
         *flags,
         cwd=HERE,
@@ -104,6 +104,16 @@ async def test_requests_that_finish_within_the_grace_are_delivered(tmp_path: Pat
         assert (await wire.ended())[-1]["result"] == "after a while"
         assert await wire.closed() == 1001
         assert (await server.ended())[0] == 0
+
+
+async def test_a_quick_request_is_answered_before_the_server_goes(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, connected(server.url) as wire:
+        await wire.send("request", id="q", action="two_seconds")
+        await wire.send("request", id="now", action="echo", payload="it is being worked on")
+        assert (await wire.receive())["request_id"] == "now"
+        server.signal(signal.SIGTERM)
+        assert (await wire.until_type("response"))[-1]["result"] == "after two seconds"
+        assert await wire.closed() == 1001
 
 
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
