@@ -11,6 +11,7 @@ import pytest
 from longcall_conformance.runner.case import Case, parse_case
 from longcall_conformance.runner.driver import python_command
 from longcall_conformance.runner.run import DriverCommand, Plan, run_case
+from longcall_conformance.runner.servers import ServerPool
 from longcall_conformance.runner.verdict import Result, Verdict, closing_line, exit_code, matrix
 
 PREAMBLE = """
@@ -57,7 +58,8 @@ async def verdict(tmp_path: Path, body: str, seconds: int = 10) -> Result:
     script = tmp_path / "driver.py"
     script.write_text(PREAMBLE + textwrap.indent(textwrap.dedent(body), "    "))
     plan = Plan(cases=[], drivers=[], manifest=None, folder=tmp_path, fixtures=tmp_path)
-    return await run_case(plan, case(seconds), DriverCommand("liar", python_command(script)))
+    liar = DriverCommand("liar", python_command(script))
+    return await run_case(plan, case(seconds), liar, ServerPool(None, tmp_path))
 
 
 GOOD = """
@@ -119,7 +121,8 @@ async def test_a_server_case_without_a_server_is_an_error_of_the_harness(tmp_pat
         "server/runner/none",
     )
     plan = Plan(cases=[], drivers=[], manifest=None, folder=tmp_path, fixtures=tmp_path)
-    assert (await run_case(plan, server_case, None)).verdict is Verdict.HARNESS_ERROR
+    result = await run_case(plan, server_case, None, ServerPool(None, tmp_path))
+    assert result.verdict is Verdict.HARNESS_ERROR
 
 
 def test_only_passes_make_a_run_green() -> None:

@@ -66,6 +66,11 @@ class Case:
         return any(step.verb.startswith("driver.") for step in self.steps)
 
     @property
+    def ends_servers(self) -> bool:
+        """Whether it needs a server of its own, since it kills it."""
+        return any(step.verb.startswith("server.") for step in self.steps)
+
+    @property
     def label(self) -> str:
         """The name with its variant."""
         chosen = ",".join(f"{key}={value}" for key, value in self.variant.items())

@@ -35,7 +35,8 @@ class Play:
     ) -> None:
         self.case = case
         self.trace = Trace()
-        self.tokens = token_set(secret)
+        run = uuid.uuid4().hex[:12]
+        self.tokens = token_set(secret, run)
         self.peer: ScriptedServer | None = None
         self.server = server
         self._driver = driver
@@ -47,7 +48,7 @@ class Play:
         self._event_arrived = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._variables: JsonObject = {f"jwt.{name}": text for name, text in self.tokens.items()}
-        self._variables["run"] = uuid.uuid4().hex[:12]
+        self._variables["run"] = run
         self._variables["welcome"] = welcome()
 
     def take_event(self, event: JsonObject) -> None:

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .case import Case, CaseRefused
 from .checks import run_check
 from .driver import CommandFailed, Driver, DriverCrash
-from .manifest import Manifest, ServerFailed, ServerProcess, make_fixture
+from .manifest import Manifest, ServerFailed
 from .play import Play, StepFailed
+from .servers import ServerPool
 from .trace import violations
 from .verdict import Result, Verdict
 
@@ -45,20 +44,23 @@ class Plan:
 async def run_plan(plan: Plan, on_result: Callable[[Result], None]) -> list[Result]:
     """Runs everything; hands out each result as it comes."""
     results: list[Result] = []
-    for case in plan.cases:
-        drivers = plan.drivers if case.uses_driver else (None,)
-        for driver in drivers:
-            result = await run_case(plan, case, driver)
-            on_result(result)
-            results.append(result)
+    async with ServerPool(plan.manifest, plan.fixtures) as servers:
+        for case in plan.cases:
+            drivers = plan.drivers if case.uses_driver else (None,)
+            for driver in drivers:
+                result = await run_case(plan, case, driver, servers)
+                on_result(result)
+                results.append(result)
     return results
 
 
-async def run_case(plan: Plan, case: Case, command: DriverCommand | None) -> Result:
+async def run_case(
+    plan: Plan, case: Case, command: DriverCommand | None, servers: ServerPool
+) -> Result:
     """Plays one case with fresh peers and a fresh driver, and judges it."""
     started = time.monotonic()
     try:
-        findings = await _play(plan, case, command)
+        findings = await _play(plan, case, command, servers)
         verdict = Verdict.FAIL if findings else Verdict.PASS
     except DriverCrash as error:
         findings, verdict = [str(error)], Verdict.CRASH
@@ -76,11 +78,12 @@ async def run_case(plan: Plan, case: Case, command: DriverCommand | None) -> Res
     )
 
 
-async def _play(plan: Plan, case: Case, command: DriverCommand | None) -> list[str]:
-    secret = secrets.token_hex(32)
+async def _play(
+    plan: Plan, case: Case, command: DriverCommand | None, servers: ServerPool
+) -> list[str]:
     driver = Driver(command.command, cwd=plan.folder) if command is not None else None
-    async with _server(plan, case, secret) as server:
-        play = Play(case, driver, server, secret)
+    async with servers.server_for(case) as server:
+        play = Play(case, driver, server, servers.secret)
         findings: list[str] = []
         try:
             if driver is not None:
@@ -93,7 +96,7 @@ async def _play(plan: Plan, case: Case, command: DriverCommand | None) -> list[s
                 if (wrong := run_check(play, check)) is not None
             ]
         except (StepFailed, CommandFailed) as error:
-            findings = [str(error), *_context(driver, server)]
+            findings = [str(error), *_context(driver)]
         finally:
             leaks = await driver.stop() if driver is not None else []
             await play.end()
@@ -102,30 +105,12 @@ async def _play(plan: Plan, case: Case, command: DriverCommand | None) -> list[s
         findings += [
             f"{fault} never fired" for fault in case.fired if fault not in play.trace.marks
         ]
+        if server is not None and not server.is_running:
+            findings.append(f"the server is not running:\n{server.log()[-2_000:]}")
         return findings
 
 
-def _context(driver: Driver | None, server: ServerProcess | None) -> list[str]:
-    found = []
-    if driver is not None and driver.stderr():
-        found.append(f"the driver wrote:\n{driver.stderr()[-2_000:]}")
-    if server is not None and not server.is_running:
-        found.append(f"the server is not running:\n{server.log()[-2_000:]}")
-    return found
-
-
-@asynccontextmanager
-async def _server(plan: Plan, case: Case, secret: str) -> AsyncIterator[ServerProcess | None]:
-    if case.kind == "client":
-        yield None
-        return
-    if plan.manifest is None:
-        raise CaseRefused(f"{case.name} needs a server: name its manifest with --server")
-    for name in case.server.get("fixtures", ()):
-        await make_fixture(plan.manifest, name, plan.fixtures)
-    server = ServerProcess(plan.manifest, case.server, plan.fixtures, secret)
-    try:
-        await server.start()
-        yield server
-    finally:
-        await server.stop()
+def _context(driver: Driver | None) -> list[str]:
+    if driver is None or not driver.stderr():
+        return []
+    return [f"the driver wrote:\n{driver.stderr()[-2_000:]}"]
