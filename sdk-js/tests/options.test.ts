@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterEach, expect, test, vi } from "vitest";
+import { platformClock } from "../src/options.js";
+
+afterEach(() => vi.useRealTimers());
+
+test("the clock counts sleep where the wall clock does, and never goes back (10.31)", () => {
+  vi.useFakeTimers();
+  const clock = platformClock();
+  const start = clock();
+  vi.advanceTimersByTime(1_000);
+  expect(clock() - start).toBe(1_000);
+  vi.setSystemTime(Date.now() + 3_600_000); // asleep: the steady clock stood still
+  expect(clock() - start).toBe(3_601_000);
+  vi.setSystemTime(0);
+  vi.advanceTimersByTime(5);
+  expect(clock() - start).toBe(3_601_005);
+});
