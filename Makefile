@@ -45,4 +45,4 @@ hooks: ## lint staged files before each commit of this checkout
 	@tools/install_hook.sh
 
 clean: ## remove environments, caches and what runs left behind
-	@git clean -fdXq -- .venv .tox .demo .reports .mypy_cache .ruff_cache .pytest_cache .hypothesis '*/node_modules' '*/dist' '*__pycache__'
+	@git clean -fdXq -- .venv .tox .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis '*/node_modules' '*/dist' '*__pycache__'

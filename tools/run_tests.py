@@ -2,7 +2,8 @@
 """Runs all checks and tests, goes on after a failure, and ends with a table.
 
 Checks, and everything in the fast loop, run two at a time and are shown when they are done; tests
-run one by one and are watched live. A missing language is a skip with its reason, or a failure where CI=true.
+run one by one and are watched live. A missing language is a skip with its reason, or a failure
+where CI=true.
 """
 
 import argparse
@@ -69,7 +70,8 @@ def set_up(parts: Sequence[Part], absent: Verdict, *, fast: bool) -> list[Result
     rows = [set_up_one("python packages", python_packages, Verdict.FAILED)]
     if not fast and any(part.group in {"test", "conformance"} for part in parts):
         rows.append(set_up_one("debian packages", needs.install_debian_packages, absent))
-    if any("node" in part.needs for part in parts) and not needs.missing_language("node"):
+    node_parts = [part for part in parts if "node" in part.needs + part.wants]
+    if node_parts and not needs.missing_language("node"):
         rows.append(set_up_one("npm packages", node.ensure, Verdict.FAILED))
     return rows
 
