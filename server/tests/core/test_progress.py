@@ -17,6 +17,21 @@ def test_the_first_goes_at_once_and_the_newest_of_the_rest_after_the_interval() 
     assert gate.take(5000) is None
 
 
+def test_the_first_of_an_attempt_is_not_replaced_before_it_has_gone() -> None:
+    gate = ProgressGate(100)
+    for version in range(1, 50):
+        assert gate.offer(1, version, f"v{version}")
+    assert [gate.take(at) for at in (0, 50, 100, 200)] == ["v1", None, "v49", None]
+    gate.offer(1, 50, "the end of the first")
+    gate.offer(2, 1, "the beginning of the second")
+    gate.offer(2, 2, "the newest")
+    assert [gate.take(at) for at in (300, 400, 500)] == [
+        "the beginning of the second",
+        "the newest",
+        None,
+    ]
+
+
 def test_what_is_not_newer_is_dropped() -> None:
     gate = ProgressGate(0, sent=(2, 5))
     assert not gate.offer(2, 5, "same")
@@ -37,6 +52,7 @@ def test_a_flush_does_not_wait() -> None:
     gate.offer(1, 1, "a")
     gate.take(0)
     gate.offer(1, 2, "b")
-    assert gate.flush() == "b"
-    assert gate.flush() is None
-    assert gate.sent == (1, 2)
+    gate.offer(2, 1, "c")
+    gate.offer(2, 2, "d")
+    assert [gate.flush(), gate.flush(), gate.flush()] == ["c", "d", None]
+    assert gate.sent == (2, 2)

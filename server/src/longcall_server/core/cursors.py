@@ -98,6 +98,5 @@ class Cursor:
         # PROTOCOL 10.35: what the finishing transaction stored, if the reader does not have it.
         if progress is not None:
             self.offer(progress)
-        body = self.gate.flush()
-        if body is not None:
+        while (body := self.gate.flush()) is not None:
             yield frames.progress(self.request_id, body)

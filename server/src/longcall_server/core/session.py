@@ -238,6 +238,12 @@ class Session:
         """Something other than a frame shows that the client lives: it takes what is sent."""
         self.state.heartbeat.receive()
 
+    @property
+    def owes_time(self) -> bool:
+        """Whether `reading_pause_ms` is worth asking: the client sent more than its rate."""
+        level = self.state.messages.level
+        return level is not None and level < 0
+
     def reading_pause_ms(self, now: int) -> int:
         """How long not to read, so that the client keeps to its rate; 0: go on (PROTOCOL 10.45)."""
         return self.state.messages.debt_ms(now)
