@@ -134,11 +134,13 @@ async def desk(
     settings: ServiceSettings | None = None,
     store: MemoryStore | None = None,
     bounds: Limits | None = None,
+    idle: bool = False,
     **options: Any,
 ) -> AsyncIterator[Desk]:
-    """A service over a worker; at the end nothing of either may be left."""
+    """A service over a worker, which does nothing if it is `idle`; at the end nothing is left."""
     faulty = FaultyStore(store or MemoryStore())
-    async with node(handlers, folder, store=faulty, **options) as at:  # type: ignore[arg-type]
+    registered = Handlers() if idle else handlers
+    async with node(registered, folder, store=faulty, **options) as at:
         service = RequestService(
             at.store,
             at.bus,

@@ -202,7 +202,7 @@ async def test_an_id_that_was_stored_meanwhile_stops_the_execution(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
     # The client lost its connection, and sent the request again on another one.
-    async with desk(handlers, tmp_path, settings=NEVER, start=None) as at:
+    async with desk(handlers, tmp_path, settings=NEVER, idle=True) as at:
         run = await running(at, gate)
         again = await at.submit("slow", 1, origin=LAPTOP, resend=True)
         assert not again.duplicate
@@ -218,7 +218,7 @@ async def test_an_id_that_was_stored_meanwhile_stops_the_execution(
 async def test_an_id_that_was_stored_meanwhile_for_something_else_is_a_conflict(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
-    async with desk(handlers, tmp_path, settings=NEVER, start=None) as at:
+    async with desk(handlers, tmp_path, settings=NEVER, idle=True) as at:
         run = await running(at, gate)
         await at.submit("slow", 2, origin=LAPTOP, resend=True)
         assert not await run.promote()
@@ -241,7 +241,7 @@ async def test_a_loser_that_writes_is_fenced(
             caught.append(type(problem).__name__)
             raise
 
-    async with desk(handlers, tmp_path, settings=NEVER, start=None) as at:
+    async with desk(handlers, tmp_path, settings=NEVER, idle=True) as at:
         run = await at.submit("late")
         await at.submit("late", origin=LAPTOP, resend=True)
         gate.open.set()

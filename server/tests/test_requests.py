@@ -209,7 +209,7 @@ async def test_an_id_whose_log_is_gone_is_refused_as_expired(
 ) -> None:
     now = 1_800_000_000_000
     store = MemoryStore(limits=StoreLimits(), clock=lambda: now)
-    async with desk(handlers, tmp_path, store=store, start=None) as at:
+    async with desk(handlers, tmp_path, store=store, idle=True) as at:
         await at.submit("wait")
         await at.cancel()
         now += 86_400_001
@@ -253,7 +253,7 @@ async def test_an_outcome_that_stays_unknown_is_no_refusal(
 async def test_a_store_that_is_away_is_unavailable_and_never_not_found(
     handlers: Handlers, tmp_path: Path
 ) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         for verb in ("submit", "get", "get", "read", "request_cancel", "list"):
             at.store.break_next(verb, StoreUnavailable)
         answers = [
@@ -309,7 +309,7 @@ async def test_attach_reads_the_request_and_its_log_in_one(
 async def test_a_position_beyond_the_log_is_a_conflict_that_tells_its_end(
     handlers: Handlers, tmp_path: Path
 ) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         await at.submit("wait")
         refusal = await at.attach(after_seq=2)
         assert code(refusal) == "CONFLICT"
@@ -317,7 +317,7 @@ async def test_a_position_beyond_the_log_is_a_conflict_that_tells_its_end(
 
 
 async def test_what_belongs_to_others_is_what_never_was(handlers: Handlers, tmp_path: Path) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         await at.submit("wait")
         reader = principal("bob", "requests:read:tenant", "admin", "request:*")
         for who in (BOB, STRANGER, reader):
@@ -335,7 +335,7 @@ async def test_what_belongs_to_others_is_what_never_was(handlers: Handlers, tmp_
 async def test_a_queued_request_ends_at_once_with_the_first_reason(
     handlers: Handlers, tmp_path: Path
 ) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         await at.submit("wait")
         answer = await at.cancel(reason="first")
         assert isinstance(answer, CancelAccepted)
@@ -392,7 +392,7 @@ def ids(page: object) -> list[str]:
 async def test_a_list_shows_the_callers_own_requests_newest_first_in_pages(
     handlers: Handlers, tmp_path: Path
 ) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         for number in range(5):
             await at.submit("wait", id=f"r{number}")
         await at.submit("wait", id="foreign", who=BOB)
@@ -408,7 +408,7 @@ async def test_a_list_shows_the_callers_own_requests_newest_first_in_pages(
 
 
 async def test_a_list_keeps_to_its_filters(handlers: Handlers, tmp_path: Path) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         await at.submit("wait", id="a")
         await at.submit("sum", {"rows": []}, id="b")
         await at.cancel("a")
@@ -421,7 +421,7 @@ async def test_a_list_keeps_to_its_filters(handlers: Handlers, tmp_path: Path) -
 async def test_only_a_tenant_reader_lists_another_subject_of_the_same_tenant(
     handlers: Handlers, tmp_path: Path
 ) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         await at.submit("wait")
         reader = principal("bob", "requests:read:tenant")
         assert ids(await at.list(who=reader, sub="ann")) == ["r1"]
@@ -433,7 +433,7 @@ async def test_only_a_tenant_reader_lists_another_subject_of_the_same_tenant(
 
 
 async def test_a_cursor_of_another_list_is_refused(handlers: Handlers, tmp_path: Path) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         for number in range(3):
             await at.submit("wait", id=f"r{number}")
         cursor = (await at.list(limit=1)).next_cursor
@@ -449,7 +449,7 @@ async def test_a_cursor_of_another_list_is_refused(handlers: Handlers, tmp_path:
 async def test_a_page_that_would_not_fit_ends_early_and_loses_nothing(
     handlers: Handlers, tmp_path: Path
 ) -> None:
-    async with desk(handlers, tmp_path, start=None, bounds=limits(max_message_bytes=4096)) as at:
+    async with desk(handlers, tmp_path, idle=True, bounds=limits(max_message_bytes=4096)) as at:
         for number in range(30):
             await at.submit("wait", id=f"r{number:02}-{'x' * 100}")
         seen: list[str] = []
@@ -493,7 +493,7 @@ async def test_what_cannot_be_quick_is_stored_before_it_runs(
 async def test_a_record_found_is_given_to_its_owner_alone(
     handlers: Handlers, tmp_path: Path
 ) -> None:
-    async with desk(handlers, tmp_path, start=None) as at:
+    async with desk(handlers, tmp_path, idle=True) as at:
         await at.submit("wait")
         assert isinstance(await at.service.find(at.key()), Record)
         assert await at.service.find(at.key(who=BOB)) is None

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives one session over one socket.
+
+The session (pure) says what a frame means; here it is carried out. The reading never waits for what
+a message asks for, only for the client: while it takes nothing, or sends too much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterable
+from functools import partial
+
+from aiohttp import WSMsgType, web
+
+from longcall_server.auth import AuthError, Principal
+from longcall_server.core.codes import CloseCode
+from longcall_server.core.session import (
+    Close,
+    Output,
+    Phase,
+    Send,
+    Session,
+    SessionState,
+    VerifyToken,
+)
+from longcall_server.gateway.context import Gateway
+from longcall_server.gateway.decider import Decider
+from longcall_server.gateway.feed import Feed
+from longcall_server.gateway.lanes import Lanes
+from longcall_server.gateway.outbox import Gone, Outbox
+from longcall_server.gateway.socket import Socket
+
+_log = logging.getLogger(__name__)
+
+_INTERNAL_ERROR = 1011
+
+
+class Connection:
+    """One client's connection, from its upgrade to its end."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        ws: Socket,
+        request: web.Request,
+        transport_token: str | None,
+    ) -> None:
+        settings = gateway.settings
+        transport = request.transport
+        if transport is None:
+            raise Gone
+        self._gateway = gateway
+        self._service = gateway.service
+        self._clock = gateway.clock
+        self._ws = ws
+        self._id = uuid.uuid4().hex
+        state = SessionState.new(gateway.session_settings, self._id, self._clock())
+        self._session = Session(gateway.session_settings, state, transport_token)
+        self._principal: Principal | None = None
+        self._outbox = Outbox(
+            ws,
+            transport,
+            request.writer,
+            buffer_bytes=settings.send_buffer_bytes,
+            max_message_bytes=gateway.limits.max_message_bytes,
+            stall_timeout_ms=settings.stall_timeout_ms,
+            on_stall=partial(self.close, CloseCode.TOO_SLOW, "nothing was taken for too long"),
+        )
+        self._feed = Feed(
+            gateway.service,
+            gateway.bus,
+            self._outbox,
+            self._clock,
+            poll_ms=settings.poll_ms,
+            progress_interval_ms=settings.progress_interval_ms,
+            max_message_bytes=gateway.limits.max_message_bytes,
+            on_timeout_changed=self._arm,
+            on_failure=self._fail,
+        )
+        self._lanes = Lanes(settings.max_pending)
+        self._decider = Decider(
+            gateway.service,
+            self._feed,
+            self._outbox,
+            self._lanes,
+            origin=self,
+            max_message_bytes=gateway.limits.max_message_bytes,
+            on_unknown=partial(
+                self.close, CloseCode.TRY_AGAIN_LATER, "the outcome of a write is not known"
+            ),
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self._closing: asyncio.Task[None] | None = None
+        self._pause: asyncio.Future[None] | None = None
+        self._is_holding = False
+        self._said_goaway = False
+
+    async def run(self) -> None:
+        """Serves the client until the socket is closed; leaves nothing behind."""
+        self._arm()
+        try:
+            await self._read()
+        except Gone:
+            pass
+        except Exception as error:
+            self._fail(error)
+        finally:
+            await self._end()
+
+    def goaway(self, reason: str, reconnect_after_ms: int) -> None:
+        """Asks the client to move over to another connection (PROTOCOL 6.8)."""
+        if not self._said_goaway:
+            self._said_goaway = True
+            self._send_later(self._session.goaway(reason, reconnect_after_ms))
+
+    def close(self, code: CloseCode | int, reason: str) -> None:
+        """Begins to close; what is under way is given up, nothing that is stored is lost."""
+        if self._closing is not None:
+            return
+        self._session.close()
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
+        timeout_ms = self._gateway.settings.close_timeout_ms
+        self._closing = asyncio.create_task(
+            self._outbox.close(int(code), reason, timeout_ms), name="longcall close"
+        )
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        session, receive, clock = self._session, self._ws.receive, self._clock
+        while True:
+            message = await receive()
+            if message.type is WSMsgType.TEXT:
+                now = clock()
+                for output in session.receive(message.data, now):
+                    await self._carry_out(output, now)
+            elif message.type is WSMsgType.BINARY:
+                self.close(CloseCode.BINARY_FRAME, "messages are text")
+            else:
+                return
+            if self._closing is not None:
+                await self._closed()
+                return
+            if self._outbox.is_blocked or self._lanes.is_full or session.owes_time:
+                await self._hold()
+
+    async def _hold(self) -> None:
+        """Reads nothing for a while (PROTOCOL 6.4.2, 10.45.5)."""
+        self._is_holding = True
+        try:
+            await self._outbox.room()
+            await self._lanes.room()
+            pause_ms = self._session.reading_pause_ms(self._clock())
+            if pause_ms and self._closing is None:
+                self._pause = asyncio.get_running_loop().create_future()
+                await asyncio.wait([self._pause], timeout=pause_ms / 1000)
+                self._pause = None
+        finally:
+            self._is_holding = False
+
+    async def _carry_out(self, output: Output, now: int) -> None:
+        match output:
+            case Send(text):
+                await self._outbox.send(text)
+            case Close(code, reason):
+                self.close(code, reason)
+            case VerifyToken(token):
+                for answer in self._verify(token, now):
+                    await self._carry_out(answer, now)
+                self._arm()
+            case _:
+                assert self._principal is not None  # nothing is handed out before the welcome
+                self._decider.decide(self._principal, output, now)
+
+    def _verify(self, token: str, now: int) -> Iterable[Output]:
+        try:
+            principal = self._gateway.authenticator.verify(token)
+        except AuthError as error:
+            return self._session.rejected(str(error))
+        outputs = self._session.authenticated(principal, now)
+        if self._session.state.principal_id == principal.principal_id:
+            # PROTOCOL 10.42: its permissions hold from here on.
+            self._principal = principal
+        return outputs
+
+    # --- Time -------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """Sets the one timer to the next thing that is due."""
+        if self._session.phase is Phase.CLOSED:
+            return
+        times = [
+            at for at in (self._session.next_timeout(), self._feed.next_timeout()) if at is not None
+        ]
+        if not times:
+            return
+        at = min(times)
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        delay_ms = max(1, at - self._clock())
+        self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._time_passed)
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        if self._session.phase is Phase.CLOSED:
+            return
+        if self._is_holding or self._outbox.is_waiting:
+            # Not read from, or still taking: the watch over the outbox judges it.
+            self._session.alive()
+        now = self._clock()
+        outputs = self._session.handle_timeout(now)
+        self._feed.handle_timeout(now)
+        self._send_later(outputs)
+        self._arm()
+
+    def _send_later(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            if isinstance(output, Close):
+                self.close(output.code, output.reason)
+            elif isinstance(output, Send):
+                self._lanes.spawn(self._send(output.text))
+
+    async def _send(self, text: str) -> None:
+        with contextlib.suppress(Gone):
+            await self._outbox.send(text)
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        _log.error("connection %s failed", self._id, exc_info=error)
+        self.close(_INTERNAL_ERROR, "the server failed unexpectedly")
+
+    async def _closed(self) -> None:
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+
+    async def _end(self) -> None:
+        self._session.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._outbox.stop()
+        await self._feed.close()
+        await self._lanes.close()
+        await self._closed()

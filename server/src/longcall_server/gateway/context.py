@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all parts of the gateway share: what it is built from, and which connections are open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import web
+
+from longcall_server.auth import Authenticator
+from longcall_server.bus.base import Bus
+from longcall_server.core.codes import CloseCode
+from longcall_server.core.messages import Limits, Software
+from longcall_server.core.session import SessionSettings
+from longcall_server.requests import RequestService
+from longcall_server.stores.base import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """How the gateway treats its connections; durations in milliseconds."""
+
+    heartbeat_interval_ms: int = 25_000
+    """How often the server pings."""
+    hello_timeout_ms: int = 10_000
+    """How long a connection may be silent before `hello`."""
+    stall_timeout_ms: int = 30_000
+    """How long a reader may take nothing of what waits for it."""
+    close_timeout_ms: int = 3_000
+    """How long a closing connection may take to send what is left and to say goodbye."""
+    poll_ms: int = 5_000
+    """How often a followed log is read without a wake-up (PROTOCOL 10.34)."""
+    send_buffer_bytes: int = 1_048_576
+    """Unsent frames held for one connection."""
+    progress_interval_ms: int = 100
+    """The least time between two progress messages of a request to a connection."""
+    max_pending: int = 2_000
+    """Messages of one connection that are being decided; beyond it nothing more is read."""
+    allow_query_token: bool = False
+    """Whether `?access_token=` is looked at (PROTOCOL 3.2.4)."""
+    server_name: str = "longcall-server"
+    server_version: str = "0"
+    files_dir: Path | None = None
+    """Where files of handlers are; None: there are none."""
+
+
+class OpenConnection(Protocol):
+    """A connection, as the drain sees it."""
+
+    def goaway(self, reason: str, reconnect_after_ms: int) -> None:
+        """Asks the client to move over."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Begins to close it."""
+
+
+@dataclass(slots=True)
+class Gateway:
+    """One gateway."""
+
+    service: RequestService
+    bus: Bus
+    authenticator: Authenticator
+    clock: Clock
+    limits: Limits
+    settings: GatewaySettings
+    ready: Callable[[], bool]
+    session_settings: SessionSettings = field(init=False)
+    draining: bool = False
+    connections: set[OpenConnection] = field(default_factory=set)
+    _empty: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.session_settings = SessionSettings(
+            limits=self.limits,
+            server=Software(name=settings.server_name, version=settings.server_version),
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
+            hello_timeout_ms=settings.hello_timeout_ms,
+        )
+        self._empty.set()
+
+    def add(self, connection: OpenConnection) -> None:
+        """A connection was opened."""
+        self.connections.add(connection)
+        self._empty.clear()
+
+    def remove(self, connection: OpenConnection) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    async def empty(self) -> None:
+        """Waits until no connection is open."""
+        await self._empty.wait()
+
+
+GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Has the service decide on what one client asks for, and sends the answers.
+
+Messages that name the same request are taken in order, and the answer to each is on its way before
+the next is looked at; others do not wait (PROTOCOL 10.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import assert_never
+
+from longcall_server import answers, summaries
+from longcall_server.answers import Acknowledged, Answered, Outcome, QuickFailed, Refused
+from longcall_server.auth import Principal
+from longcall_server.core import frames
+from longcall_server.core.codes import ErrorCode
+from longcall_server.core.messages import (
+    AttachMessage,
+    CancelMessage,
+    DetachMessage,
+    ListMessage,
+    RequestMessage,
+)
+from longcall_server.core.session import Decision, answered_by
+from longcall_server.gateway.feed import Feed, Follower, acknowledgment
+from longcall_server.gateway.lanes import Lanes
+from longcall_server.gateway.outbox import Gone, Outbox
+from longcall_server.quick import QuickRun
+from longcall_server.requests import RequestService
+from longcall_server.stores.base import OutcomeUnknown, RequestKey
+
+_log = logging.getLogger(__name__)
+
+
+class Decider:
+    """What one connection asks for."""
+
+    __slots__ = (
+        "_detached",
+        "_feed",
+        "_lanes",
+        "_max_message_bytes",
+        "_on_unknown",
+        "_origin",
+        "_outbox",
+        "_quick",
+        "_service",
+    )
+
+    def __init__(
+        self,
+        service: RequestService,
+        feed: Feed,
+        outbox: Outbox,
+        lanes: Lanes,
+        *,
+        origin: object,
+        max_message_bytes: int,
+        on_unknown: Callable[[], None],
+    ) -> None:
+        self._service = service
+        self._feed = feed
+        self._outbox = outbox
+        self._lanes = lanes
+        self._origin = origin
+        self._max_message_bytes = max_message_bytes
+        self._on_unknown = on_unknown
+        self._quick: dict[str, asyncio.Task[None]] = {}
+        """Who will deliver the answer of a quick request that runs."""
+        self._detached: set[str] = set()
+        """Quick requests that run and were detached before they were acknowledged."""
+
+    def decide(self, principal: Principal, message: Decision, now: int) -> None:
+        """Takes a message on, received `now`; what becomes of it, the client hears."""
+        work: Callable[[], Awaitable[None]]
+        match message:
+            case RequestMessage(id=lane):
+                work = partial(self._request, principal, message, now)
+            case AttachMessage(request_id=lane):
+                work = partial(self._attach, principal, message)
+            case CancelMessage(request_id=lane):
+                work = partial(self._cancel, principal, message)
+            case DetachMessage(request_id=lane):
+                work = partial(self._detach, message)
+            case ListMessage():
+                self._lanes.spawn(self._guarded(message, partial(self._list, principal, message)))
+                return
+            case _:
+                assert_never(message)
+        self._lanes.run(lane, partial(self._guarded, message, work))
+
+    async def _guarded(self, message: Decision, work: Callable[[], Awaitable[None]]) -> None:
+        """Whatever goes wrong with one message is told, and harms no other."""
+        try:
+            await work()
+        except Gone:
+            pass
+        except OutcomeUnknown:
+            # PROTOCOL 10.3: no answer would be true.
+            self._on_unknown()
+        except Exception:
+            incident = uuid.uuid4().hex
+            _log.exception("a %s could not be decided, incident %s", message.type, incident)
+            refusal = answers.refused(
+                ErrorCode.INTERNAL_ERROR,
+                "The server failed unexpectedly.",
+                details={"incident_id": incident},
+            )
+            with contextlib.suppress(Gone):
+                await self._refuse(message, refusal)
+
+    async def _request(self, principal: Principal, message: RequestMessage, now: int) -> None:
+        key = RequestKey(principal.owner, message.id)
+        follower = self._feed.watch(key)
+        self._detached.discard(message.id)
+        try:
+            found = await self._service.submit(
+                principal, message, received_at=now, origin=self._origin
+            )
+            if isinstance(found, QuickRun):
+                # PROTOCOL 10.1: registered as running is as good as answered.
+                delivery = partial(self._deliver, message, key, found)
+                self._quick[message.id] = self._lanes.spawn(self._guarded(message, delivery))
+            else:
+                await self._quick_delivered(message.id)
+                await self._answer(message, found, follower)
+        finally:
+            self._feed.release(follower)
+
+    async def _deliver(self, message: RequestMessage, key: RequestKey, run: QuickRun) -> None:
+        task = asyncio.current_task()
+        try:
+            outcome = await run.outcome()
+            if not isinstance(outcome, Acknowledged):
+                await self._answer(message, outcome, None)
+            elif key.id in self._detached:
+                # PROTOCOL 4.5.6: the answer, and nothing behind it.
+                await self._outbox.send(acknowledgment(outcome.record, duplicate=outcome.duplicate))
+            else:
+                # Not watched until now: what came meanwhile is found by reading.
+                follower = self._feed.watch(key)
+                follower.is_behind = True
+                await self._answer(message, outcome, follower)
+        finally:
+            if self._quick.get(key.id) is task:
+                del self._quick[key.id]
+                self._detached.discard(key.id)
+
+    async def _quick_delivered(self, request_id: str) -> None:
+        """Waits until the answer of a quick request that was settled is on its way: first it,
+        then what was asked later."""
+        delivery = self._quick.get(request_id)
+        if delivery is not None:
+            await asyncio.wait([delivery])
+
+    async def _answer(
+        self, message: RequestMessage, outcome: Outcome, follower: Follower | None
+    ) -> None:
+        match outcome:
+            case Acknowledged(record, duplicate):
+                assert follower is not None
+                await self._feed.acknowledge(follower, record, duplicate=duplicate)
+            case Answered(result):
+                await self._outbox.send(frames.response(message.id, result))
+            case QuickFailed(error):
+                await self._outbox.send(frames.executed_error(message.id, error))
+            case Refused():
+                await self._refuse(message, outcome)
+
+    async def _attach(self, principal: Principal, message: AttachMessage) -> None:
+        follower = self._feed.watch(RequestKey(principal.owner, message.request_id))
+        try:
+            found = await self._service.attach(principal, message)
+            if isinstance(found, Refused):
+                await self._refuse(message, found)
+            else:
+                await self._feed.attach(follower, message, found.slice)
+        finally:
+            self._feed.release(follower)
+
+    async def _detach(self, message: DetachMessage) -> None:
+        if message.request_id in self._quick:
+            self._detached.add(message.request_id)
+        self._feed.detach(message.request_id)
+
+    async def _cancel(self, principal: Principal, message: CancelMessage) -> None:
+        found = await self._service.cancel(principal, message, origin=self._origin)
+        await self._quick_delivered(message.request_id)
+        if isinstance(found, Refused):
+            await self._refuse(message, found)
+        else:
+            frame = summaries.snapshot(found.record, "cancel", self._max_message_bytes)
+            await self._outbox.send(frame)
+
+    async def _list(self, principal: Principal, message: ListMessage) -> None:
+        found = await self._service.list(principal, message)
+        if isinstance(found, Refused):
+            await self._refuse(message, found)
+        else:
+            listing = summaries.listing(message.id, found.summaries, found.next_cursor)
+            await self._outbox.send(listing)
+
+    async def _refuse(self, message: Decision, refusal: Refused) -> None:
+        await self._outbox.send(frames.refusal(refusal.error, answered_by(message)))

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Work of one connection: in order for each request id, side by side for different ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
+
+Work: TypeAlias = Callable[[], Awaitable[None]]
+
+
+class Lanes:
+    """Runs work lane by lane (PROTOCOL 10.1). Work must not raise but when it is cancelled."""
+
+    __slots__ = ("_lanes", "_limit", "_queued", "_room", "_tasks")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lanes: dict[str, list[Work]] = {}
+        self._queued = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room: asyncio.Future[None] | None = None
+
+    def run(self, lane: str, work: Work) -> None:
+        """Runs the work behind all earlier work of its lane."""
+        waiting = self._lanes.get(lane)
+        if waiting is not None:
+            waiting.append(work)
+            self._queued += 1
+            return
+        self._lanes[lane] = []
+        self.spawn(self._work_off(lane, work))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs work that waits for none."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be taken in."""
+        return len(self._tasks) + self._queued >= self._limit
+
+    async def room(self) -> None:
+        """Waits until there is room again."""
+        while self.is_full:
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    async def close(self) -> None:
+        """Cancels all work and waits for its end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._lanes.clear()
+
+    async def _work_off(self, lane: str, work: Work) -> None:
+        waiting = self._lanes[lane]
+        while True:
+            await work()
+            if not waiting:
+                del self._lanes[lane]
+                return
+            work = waiting.pop(0)
+            self._queued -= 1
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._room is not None and not self.is_full:
+            self._room.set_result(None)
+            self._room = None

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The WebSocket of one connection, as the protocol wants it from aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_request import BaseRequest
+
+SUBPROTOCOL: Final = "longcall.v1"
+
+_LOOK_S = 0.02
+_NEVER_BY_ITSELF = 1 << 62
+
+
+class Socket(web.WebSocketResponse):
+    """Differs in two things.
+
+    It never waits for the peer while it sends, so that a frame is handed over in one go: the outbox
+    waits. And where the peer broke RFC 6455 or sent too much, it goes on taking what is still on
+    its way for a while: a socket closed before that is reset, and the peer would never learn why.
+    """
+
+    def __init__(self, *, max_message_bytes: int, close_timeout_ms: int) -> None:
+        super().__init__(
+            protocols=(SUBPROTOCOL,),
+            compress=False,
+            # The library refuses what reaches its limit; the protocol, what passes it.
+            max_msg_size=max_message_bytes + 1,
+            writer_limit=_NEVER_BY_ITSELF,
+            timeout=close_timeout_ms / 1000,
+        )
+        self._linger_s = close_timeout_ms / 1000
+        self._transport: asyncio.Transport | None = None
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter:
+        self._transport = request.transport
+        return await super().prepare(request)
+
+    async def close(
+        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        if code in _VIOLATIONS and not self.closed and self._transport is not None:
+            with contextlib.suppress(ConnectionError):
+                await self.send_frame(code.to_bytes(2, "big") + message, WSMsgType.CLOSE)
+            await self._linger(self._transport)
+            self._transport.close()
+        return await super().close(code=code, message=message, drain=drain)
+
+    async def _linger(self, transport: asyncio.Transport) -> None:
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._linger_s
+        while not transport.is_closing():
+            if loop.time() >= ends_at:
+                return
+            await asyncio.sleep(_LOOK_S)
+
+
+_VIOLATIONS: Final[frozenset[Any]] = frozenset(
+    {
+        WSCloseCode.PROTOCOL_ERROR,
+        WSCloseCode.INVALID_TEXT,
+        WSCloseCode.MESSAGE_TOO_BIG,
+    }
+)

@@ -1,0 +1,828 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients on real sockets, the hostile ones among them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from gateway_harness import Harness, Peer, gateway, token
+from service_harness import limits
+
+from longcall_server import Handlers, JsonValue, RequestContext
+from longcall_server.core.codes import CloseCode
+from longcall_server.gateway.app import GatewaySettings, drain
+from longcall_server.gateway.connection import Connection
+from longcall_server.gateway.context import GATEWAY
+from longcall_server.requests import ServiceSettings
+from longcall_server.stores.base import OutcomeUnknown, StoreUnavailable
+
+
+class Stage:
+    """What the handlers wait for."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.context: RequestContext | None = None
+        self.started = asyncio.Event()
+
+    async def enter(self, ctx: RequestContext) -> None:
+        self.context = ctx
+        self.started.set()
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def handlers(stage: Stage) -> Handlers:
+    made = Handlers()
+
+    @made.register("echo", durable=False)
+    async def echo(ctx: RequestContext, payload: JsonValue) -> JsonValue:
+        return payload
+
+    @made.register("quick_wait", durable=False)
+    async def quick_wait(ctx: RequestContext) -> str:
+        await stage.enter(ctx)
+        await stage.go_on.wait()
+        return "done"
+
+    @made.register("wait")
+    async def wait(ctx: RequestContext, payload: JsonValue) -> JsonValue:
+        await stage.enter(ctx)
+        await stage.go_on.wait()
+        return payload
+
+    @made.register("count")
+    async def count(ctx: RequestContext, payload: int) -> int:
+        for number in range(payload):
+            await ctx.chunk(number)
+        return payload
+
+    @made.register("pour")
+    async def pour(ctx: RequestContext, payload: int) -> None:
+        for _ in range(payload):
+            await ctx.chunk("x" * 60_000)
+
+    return made
+
+
+@pytest.fixture
+async def at(handlers: Handlers, tmp_path: Path) -> AsyncIterator[Harness]:
+    async with gateway(handlers, tmp_path) as harness:
+        yield harness
+
+
+def code(message: dict[str, Any]) -> str:
+    assert message["type"] == "error", message
+    found: str = message["error"]["code"]
+    return found
+
+
+def is_terminal(message: dict[str, Any]) -> bool:
+    return message["type"] == "complete" or (message["type"] == "error" and "seq" in message)
+
+
+# --- The upgrade ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocols", [(), ("chat",), ("longcall.v2", "longcall")])
+async def test_an_upgrade_without_the_subprotocol_is_refused(
+    at: Harness, protocols: tuple[str, ...]
+) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await at.connect(protocols=protocols)
+    assert caught.value.status == 400
+
+
+async def test_the_subprotocol_is_chosen_among_others(at: Harness) -> None:
+    peer = await at.connect(protocols=("chat", "longcall.v1"))
+    assert peer.ws.protocol == "longcall.v1"
+
+
+async def test_a_plain_get_is_refused_with_a_problem(at: Harness) -> None:
+    async with at.client().get(f"{at.http}/v1/connect") as response:
+        assert response.status == 400
+        assert response.content_type == "application/problem+json"
+
+
+async def test_compression_is_not_negotiated(at: Harness) -> None:
+    peer = await at.welcomed(compress=15)
+    assert not peer.ws.compress
+
+
+# --- Who is asking -------------------------------------------------------------------------------
+
+
+async def test_a_hello_is_welcomed_with_what_holds(at: Harness) -> None:
+    peer = await at.connect()
+    welcome = await peer.hello()
+    assert welcome["type"] == "welcome"
+    assert welcome["limits"] == limits().model_dump()
+    assert welcome["heartbeat"] == {"interval_ms": 25_000, "from": "server"}
+    again = await (await at.connect()).hello()
+    assert again["principal"] == welcome["principal"]
+    assert again["connection_id"] != welcome["connection_id"]
+    assert (await (await at.connect()).hello(token("bob")))["principal"] != welcome["principal"]
+
+
+async def test_the_token_may_come_with_the_upgrade(at: Harness) -> None:
+    peer = await at.connect(headers={"Authorization": f"Bearer {token()}"})
+    assert (await peer.ask({"type": "hello"}))["type"] == "welcome"
+
+
+async def test_a_token_in_the_address_is_ignored_unless_that_is_allowed(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    for allowed in (False, True):
+        settings = GatewaySettings(allow_query_token=allowed)
+        async with gateway(handlers, tmp_path, settings=settings) as at:
+            at.url += f"?access_token={token()}"
+            peer = await at.connect()
+            await peer.send({"type": "hello"})
+            if allowed:
+                assert (await peer.receive())["type"] == "welcome"
+            else:
+                assert await peer.close_code() == 4401
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        ('{"type":"hello"}', 4401),
+        ('{"type":"hello","token":"not.a.token"}', 4401),
+        (json.dumps({"type": "hello", "token": token(ttl_s=-10)}), 4401),
+        ('{"type":"request","id":"r1","action":"echo"}', 4400),
+        ('{"type":"ping"}', 4400),
+        ("{", 4400),
+        ("", 4400),
+        ("[" * 70_000, 1009),
+    ],
+)
+async def test_a_bad_first_message_closes(at: Harness, frame: str, expected: int) -> None:
+    peer = await at.connect()
+    await peer.send(frame)
+    assert await peer.close_code() == expected
+    assert (await (await at.connect()).hello())["type"] == "welcome"
+
+
+async def test_a_silent_client_is_closed_and_costs_nothing(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    settings = GatewaySettings(hello_timeout_ms=20)
+    async with gateway(handlers, tmp_path, settings=settings) as at:
+        assert await (await at.connect()).close_code() == 4408
+
+
+async def test_an_expired_token_closes_and_the_request_goes_on(
+    handlers: Handlers, stage: Stage, tmp_path: Path
+) -> None:
+    async with gateway(handlers, tmp_path) as at:
+        peer = await at.welcomed(token(ttl_s=1.5))
+        await peer.request("wait", 7)
+        assert await peer.close_code() == 4401
+        stage.go_on.set()
+        assert (await at.desk.node.finished(at.desk.key())).result == "7"
+
+
+async def test_a_refresh_keeps_the_connection_and_changes_what_is_allowed(at: Harness) -> None:
+    peer = await at.welcomed(token("ann", "request:nothing"))
+    await peer.request("echo", id="a")
+    assert code(await peer.receive()) == "FORBIDDEN"
+    for bad in (token("bob"), token("ann", tenant="other"), "nonsense", token(ttl_s=-5)):
+        refusal = await peer.ask({"type": "refresh", "token": bad})
+        assert (refusal["reply_to"], code(refusal)) == ("refresh", "UNAUTHORIZED")
+        assert bad not in json.dumps(refusal)
+    assert (await peer.ask({"type": "refresh", "token": token()}))["type"] == "refreshed"
+    await peer.request("echo", 5, id="a")
+    assert await peer.receive() == {"type": "response", "request_id": "a", "result": 5}
+
+
+# --- Hostile frames ------------------------------------------------------------------------------
+
+
+async def test_bad_frames_are_answered_exactly_and_harm_nobody_else(at: Harness) -> None:
+    good, bad = await at.welcomed(token("bob")), await at.welcomed()
+    deep = "[" * 64 + "]" * 64
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("{", {}),
+        ("null", {}),
+        ("{}", {"pointer": "/type"}),
+        ('{"type":"welcome"}', {"reply_to": "welcome", "code": "UNSUPPORTED_TYPE"}),
+        ('{"type":"dance"}', {"reply_to": "dance", "code": "UNSUPPORTED_TYPE"}),
+        ('{"type":"hello","token":"x"}', {"reply_to": "hello", "pointer": "/type"}),
+        ('{"type":"request","id":"a b"}', {"reply_to": "request", "pointer": "/id"}),
+        ('{"type":"request","id":"r9"}', {"reply_to": "request", "request_id": "r9"}),
+        (
+            '{"type":"request","id":"r9","action":"echo","payload":[1,9007199254740993]}',
+            {"reply_to": "request", "request_id": "r9", "pointer": "/payload/1"},
+        ),
+        (
+            f'{{"type":"request","id":"r9","action":"echo","payload":{deep}}}',
+            {"reply_to": "request", "pointer": "/payload" + "/0" * 63},
+        ),
+        ('{"type":"cancel","request_id":7}', {"reply_to": "cancel", "pointer": "/request_id"}),
+        ('{"type":"list","id":"l1","limit":0}', {"reply_to": "list", "id": "l1"}),
+        ('{"type":"list","id":"l1","cursor":"x"}', {"id": "l1", "pointer": "/cursor"}),
+        (
+            '{"type":"attach","request_id":"never","after_seq":0}',
+            {"reply_to": "attach", "request_id": "never", "code": "NOT_FOUND"},
+        ),
+        (
+            '{"type":"cancel","request_id":"never"}',
+            {"reply_to": "cancel", "request_id": "never", "code": "NOT_FOUND"},
+        ),
+        (
+            '{"type":"request","id":"r9","action":"nothing"}',
+            {"reply_to": "request", "request_id": "r9", "code": "UNKNOWN_ACTION"},
+        ),
+    ]
+    for frame, expected in cases:
+        answer = await bad.ask(frame)
+        found = {**answer, "code": code(answer), **(answer["error"].get("details") or {})}
+        assert expected.get("code", "VALIDATION_ERROR") == found["code"], frame
+        assert {key: found[key] for key in expected} == expected, frame
+        assert "seq" not in answer
+        if "reply_to" not in expected and "id" not in expected:
+            assert not {"reply_to", "request_id", "id"} & answer.keys()
+    for peer in (bad, good):
+        await peer.request("echo", "still here", id="last")
+        assert (await peer.receive())["result"] == "still here"
+
+
+async def test_a_binary_frame_closes_with_1003(at: Harness) -> None:
+    peer = await at.welcomed()
+    await peer.ws.send_bytes(b'{"type":"ping"}')
+    assert await peer.close_code() == 1003
+
+
+async def test_a_message_of_exactly_the_limit_passes_and_one_byte_more_closes(
+    at: Harness,
+) -> None:
+    peer = await at.welcomed()
+    size = limits().max_message_bytes
+    head, tail = '{"type":"ping","nonce":"n","x":"', '"}'
+    room = size - len(head) - len(tail)
+    assert (await peer.ask(head + "x" * room + tail))["type"] == "pong"
+    await peer.send(head + "x" * (room + 1) + tail)
+    assert await peer.close_code() == 1009
+
+
+async def test_a_client_that_is_still_sending_too_much_hears_why(at: Harness) -> None:
+    peer = await at.welcomed()
+    await peer.send('{"type":"ping","x":"' + "x" * 8_000_000 + '"}')
+    assert await peer.close_code() == 1009
+
+
+async def test_text_that_is_not_utf8_closes_with_1007(at: Harness) -> None:
+    peer = await at.welcomed()
+    await peer.ws.send_frame(b'{"type":"ping","nonce":"\xff"}', aiohttp.WSMsgType.TEXT)
+    assert await peer.close_code() == 1007
+
+
+async def test_too_many_messages_are_refused_and_pings_only_slowed(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    bounds = limits(message_burst=3, messages_per_minute=600)
+    async with gateway(handlers, tmp_path, bounds=bounds) as at:
+        peer = await at.welcomed()
+        for number in range(5):
+            await peer.request("echo", number, id=f"r{number}")
+        answers = [await peer.receive() for _ in range(5)]
+        refused = [answer for answer in answers if answer["type"] == "error"]
+        assert [code(answer) for answer in refused] == ["RATE_LIMITED"] * 2
+        assert all(answer["error"]["retry_after_ms"] > 0 for answer in refused)
+        started = asyncio.get_running_loop().time()
+        for _ in range(5):
+            await peer.send({"type": "ping"})
+        assert [(await peer.receive())["type"] for _ in range(5)] == ["pong"] * 5
+        # Five messages at ten a second, one of them free at most.
+        assert asyncio.get_running_loop().time() - started > 0.25
+
+
+# --- Requests ------------------------------------------------------------------------------------
+
+
+async def test_a_durable_request_is_followed_to_its_end(at: Harness) -> None:
+    peer = await at.welcomed()
+    await peer.request("count", 3)
+    seen = await peer.until(is_terminal)
+    assert [message["seq"] for message in seen] == [1, 2, 3, 4, 5, 6]
+    assert seen[0] == {
+        "type": "acknowledgment",
+        "request_id": "r1",
+        "seq": 1,
+        "status": "queued",
+        "created_at": seen[0]["created_at"],
+    }
+    assert [message["data"] for message in seen[2:5]] == [0, 1, 2]
+    assert seen[-1]["result"] == 3
+
+
+async def test_a_duplicate_is_event_one_again_and_then_the_log(at: Harness) -> None:
+    peer = await at.welcomed()
+    await peer.request("count", 2)
+    first = await peer.until(is_terminal)
+    await peer.request("count", 2, resend=True)
+    again = await peer.until(is_terminal)
+    assert again[0] == {**first[0], "duplicate": True}
+    assert again[1:] == first[1:]
+
+
+async def test_a_client_that_comes_back_reads_on_where_it_was(at: Harness, stage: Stage) -> None:
+    peer = await at.welcomed()
+    await peer.request("wait", {"a": 1})
+    seen = await peer.until(lambda message: message["type"] == "status")
+    await peer.ws.close()
+    back = await at.welcomed()
+    await back.attach(seen[-1]["seq"])
+    snapshot = await back.receive()
+    assert (snapshot["type"], snapshot["reply_to"]) == ("snapshot", "attach")
+    assert snapshot["request"]["created_at"] == seen[0]["created_at"]
+    assert snapshot["request"]["last_seq"] == 2
+    stage.go_on.set()
+    (end,) = await back.until(is_terminal)
+    assert (end["seq"], end["result"]) == (3, {"a": 1})
+
+
+async def test_attach_to_the_end_of_a_finished_log_is_answered_by_the_snapshot_alone(
+    at: Harness,
+) -> None:
+    peer = await at.welcomed()
+    await peer.request("count", 1)
+    await peer.until(is_terminal)
+    await peer.attach(4)
+    snapshot = await peer.receive()
+    assert snapshot["result"] == 1
+    assert await peer.ask({"type": "ping"}) == {"type": "pong"}
+    await peer.attach(5)
+    refusal = await peer.receive()
+    assert (refusal["reply_to"], code(refusal)) == ("attach", "CONFLICT")
+    assert refusal["error"]["details"] == {"last_seq": 4}
+
+
+async def test_a_read_without_following_ends_at_its_snapshot(at: Harness, stage: Stage) -> None:
+    peer = await at.welcomed()
+    await peer.request("wait")
+    await peer.until(lambda message: message["type"] == "status")
+    reader = await at.welcomed()
+    await reader.attach(0, follow=False)
+    seen = [await reader.receive() for _ in range(3)]
+    assert [message.get("seq") for message in seen] == [None, 1, 2]
+    stage.go_on.set()
+    await peer.until(is_terminal)
+    assert await reader.ask({"type": "ping"}) == {"type": "pong"}
+
+
+async def test_after_a_detach_nothing_more_comes(at: Harness, stage: Stage) -> None:
+    peer, other = await at.welcomed(), await at.welcomed()
+    await peer.request("wait")
+    await peer.until(lambda message: message["type"] == "status")
+    await other.attach(2)
+    await other.receive()
+    await peer.send({"type": "detach", "request_id": "r1"})
+    await peer.pinged()
+    stage.go_on.set()
+    await other.until(is_terminal)
+    assert await peer.ask({"type": "ping"}) == {"type": "pong"}
+
+
+async def test_a_new_attach_replaces_the_cursor(at: Harness, stage: Stage) -> None:
+    peer = await at.welcomed()
+    await peer.request("count", 50)
+    await peer.until(is_terminal)
+    for _ in range(10):
+        await peer.attach(0)
+    await peer.attach(51)
+    seen = await _until_last_replay(peer, snapshots=11)
+    last = max(index for index, message in enumerate(seen) if message["type"] == "snapshot")
+    assert [message["seq"] for message in seen[last + 1 :]] == [52, 53]
+    replay: list[int] = []
+    for message in seen:
+        if message["type"] == "snapshot":
+            replay = []
+        else:
+            replay.append(message["seq"])
+            assert replay == list(range(replay[0], replay[0] + len(replay)))
+
+
+async def _until_last_replay(peer: Peer, *, snapshots: int) -> list[dict[str, Any]]:
+    seen: list[dict[str, Any]] = []
+    while True:
+        seen.append(await peer.receive())
+        count = sum(message["type"] == "snapshot" for message in seen)
+        if count == snapshots and is_terminal(seen[-1]):
+            return seen
+
+
+async def test_many_requests_at_once_each_get_their_own_answer(at: Harness) -> None:
+    peer = await at.welcomed()
+    for number in range(200):
+        await peer.request("echo", {"n": number}, id=f"r{number}")
+    answers = [await peer.receive() for _ in range(200)]
+    assert {answer["request_id"]: answer["result"] for answer in answers} == {
+        f"r{number}": {"n": number} for number in range(200)
+    }
+
+
+async def test_a_slow_store_for_one_id_does_not_hold_up_another(at: Harness) -> None:
+    peer = await at.welcomed()
+    store = at.desk.store
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        held.set()
+        await let_go.wait()
+
+    store.before["submit"] = hold
+    await peer.request("wait", id="slow")
+    await held.wait()
+    await peer.send({"type": "cancel", "request_id": "slow"})
+    await peer.request("echo", 1, id="fast")
+    assert (await peer.receive())["request_id"] == "fast"
+    del store.before["submit"]
+    let_go.set()
+    # The cancel waited for its request: there was something to cancel.
+    seen = await peer.until(lambda message: message["type"] == "snapshot")
+    assert seen[0]["type"] == "acknowledgment"
+    assert seen[-1]["reply_to"] == "cancel"
+
+
+async def test_a_list_shows_requests_of_the_caller_alone(at: Harness, stage: Stage) -> None:
+    peer, stranger = await at.welcomed(), await at.welcomed(token("bob"))
+    await peer.request("wait")
+    await peer.receive()
+    listing = await stranger.ask({"type": "list", "id": "l1"})
+    assert listing == {"type": "listing", "id": "l1", "requests": []}
+    await peer.send({"type": "list", "id": "l2", "status": ["queued", "processing"]})
+    seen = await peer.until(lambda message: message["type"] == "listing")
+    assert [request["id"] for request in seen[-1]["requests"]] == ["r1"]
+    refusal = await stranger.ask({"type": "list", "id": "l3", "sub": "ann"})
+    assert (refusal["id"], code(refusal)) == ("l3", "FORBIDDEN")
+
+
+async def test_what_belongs_to_others_is_answered_like_what_never_was(
+    at: Harness, stage: Stage
+) -> None:
+    peer = await at.welcomed()
+    await peer.request("wait", "secret")
+    await peer.receive()
+    for text in (token("bob"), token("ann", tenant="other")):
+        stranger = await at.welcomed(text)
+        for message in (
+            {"type": "attach", "after_seq": 0},
+            {"type": "cancel", "reason": "because"},
+        ):
+            foreign = await stranger.ask({**message, "request_id": "r1"})
+            unknown = await stranger.ask({**message, "request_id": "r2"})
+            assert foreign == {**unknown, "request_id": "r1"}
+            assert code(foreign) == "NOT_FOUND"
+
+
+# --- Quick and cancel ----------------------------------------------------------------------------
+
+
+async def test_a_cancel_of_a_running_quick_request_comes_behind_its_acknowledgment(
+    at: Harness, stage: Stage
+) -> None:
+    peer, other = await at.welcomed(), await at.welcomed()
+    await peer.request("quick_wait")
+    await stage.started.wait()
+    refusal = await other.ask({"type": "cancel", "request_id": "r1"})
+    assert code(refusal) == "NOT_FOUND"
+    await peer.send({"type": "attach", "request_id": "r1", "after_seq": 0})
+    assert code(await peer.receive()) == "NOT_FOUND"
+    await peer.send({"type": "cancel", "request_id": "r1", "reason": "typo"})
+    seen = await peer.until(is_terminal)
+    kinds = [message["type"] for message in seen]
+    assert kinds.index("acknowledgment") < kinds.index("snapshot")
+    assert [message["seq"] for message in seen if "seq" in message] == [1, 2, 3]
+    assert code(seen[-1]) == "CANCELLED"
+    assert seen[-1]["error"]["details"] == {"reason": "typo"}
+    snapshot = next(message for message in seen if message["type"] == "snapshot")
+    assert snapshot["request"]["cancel_requested"] is True
+
+
+async def test_a_quick_request_that_takes_long_is_acknowledged_and_then_followed(
+    handlers: Handlers, stage: Stage, tmp_path: Path
+) -> None:
+    settings = ServiceSettings(sync_window_ms=1)
+    async with gateway(handlers, tmp_path) as at:
+        at.desk.service._settings = settings
+        peer = await at.welcomed()
+        await peer.request("quick_wait")
+        assert [(await peer.receive())["seq"] for _ in range(2)] == [1, 2]
+        stage.go_on.set()
+        assert (await peer.receive())["result"] == "done"
+
+
+async def test_a_quick_request_detached_before_its_acknowledgment_gets_that_alone(
+    handlers: Handlers, stage: Stage, tmp_path: Path
+) -> None:
+    async with gateway(handlers, tmp_path) as at:
+        peer, other = await at.welcomed(), await at.welcomed()
+        await peer.request("quick_wait")
+        await stage.started.wait()
+        await peer.send({"type": "detach", "request_id": "r1"})
+        await peer.pinged()
+        ((_, run),) = at.desk.service._runs.items()
+        await run.promote()
+        assert (await peer.receive())["type"] == "acknowledgment"
+        await other.attach(0)
+        stage.go_on.set()
+        await other.until(is_terminal)
+        assert await peer.ask({"type": "ping"}) == {"type": "pong"}
+
+
+async def test_a_quick_request_outlives_its_connection(
+    handlers: Handlers, stage: Stage, tmp_path: Path
+) -> None:
+    async with gateway(handlers, tmp_path) as at:
+        peer = await at.welcomed()
+        await peer.request("quick_wait")
+        await stage.started.wait()
+        await peer.ws.close()
+        back = await at.welcomed()
+        await back.request("quick_wait", resend=True)
+        stage.go_on.set()
+        seen = await back.until(is_terminal)
+        assert [message["seq"] for message in seen] == [1, 2, 3]
+        assert seen[-1]["result"] == "done"
+
+
+# --- Progress ------------------------------------------------------------------------------------
+
+
+async def test_progress_is_throttled_and_the_last_goes_before_the_end(
+    at: Harness, stage: Stage
+) -> None:
+    peer = await at.welcomed()
+    await peer.request("wait")
+    await peer.until(lambda message: message["type"] == "status")
+    assert stage.context is not None
+    for percentage in range(100):
+        await stage.context.progress(float(percentage), f"step {percentage}")
+    first = await peer.receive()
+    assert (first["type"], first["percentage"]) == ("progress", 0)
+    stage.go_on.set()
+    seen = await peer.until(is_terminal)
+    assert [message["type"] for message in seen] == ["progress", "complete"]
+    assert seen[0]["percentage"] == 99
+    assert seen[0]["version"] > first["version"]
+
+
+async def test_progress_held_back_comes_by_itself(at: Harness, stage: Stage) -> None:
+    peer = await at.welcomed()
+    await peer.request("wait")
+    await peer.until(lambda message: message["type"] == "status")
+    assert stage.context is not None
+    for percentage in (1, 2, 3):
+        await stage.context.progress(float(percentage))
+    assert [(await peer.receive())["percentage"] for _ in range(2)] == [1, 3]
+
+
+# --- The store, the bus, the clock ---------------------------------------------------------------
+
+
+async def test_an_outcome_that_nobody_knows_closes_with_1013(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with gateway(handlers, tmp_path) as at:
+        at.desk.service._settings = ServiceSettings(patience_ms=0)
+        peer = await at.welcomed()
+        at.desk.store.break_next("submit", OutcomeUnknown)
+        await peer.request("wait")
+        assert await peer.close_code() == 1013
+
+
+async def test_a_store_that_is_away_is_told_and_the_connection_stays(at: Harness) -> None:
+    peer = await at.welcomed()
+    at.desk.store.break_next("submit", StoreUnavailable)
+    await peer.request("count", 1)
+    assert code(await peer.receive()) == "UNAVAILABLE"
+    await peer.request("count", 1)
+    assert (await peer.until(is_terminal))[-1]["result"] == 1
+
+
+async def test_a_defect_of_the_server_is_told_with_an_incident_and_nothing_else(
+    at: Harness,
+) -> None:
+    peer = await at.welcomed()
+    at.desk.store.break_next("read", KeyError)
+    await peer.attach(0)
+    refusal = await peer.receive()
+    assert (refusal["reply_to"], refusal["request_id"]) == ("attach", "r1")
+    assert code(refusal) == "INTERNAL_ERROR"
+    assert set(refusal["error"]["details"]) == {"incident_id"}
+
+
+async def test_a_deaf_bus_only_delays(
+    handlers: Handlers, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = GatewaySettings(poll_ms=20)
+    async with gateway(handlers, tmp_path, settings=settings) as at:
+        bus = at.desk.node.bus
+        monkeypatch.setattr(bus, "request_changed", lambda key: None)
+        monkeypatch.setattr(bus, "progress_reported", lambda key, progress: None)
+        peer = await at.welcomed()
+        await peer.request("count", 3)
+        seen = await peer.until(is_terminal)
+        assert [message["seq"] for message in seen] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_log_that_cannot_be_read_is_read_at_the_next_poll(
+    handlers: Handlers, stage: Stage, tmp_path: Path
+) -> None:
+    settings = GatewaySettings(poll_ms=20)
+    async with gateway(handlers, tmp_path, settings=settings) as at:
+        peer = await at.welcomed()
+        at.desk.store.break_next("read", StoreUnavailable, StoreUnavailable)
+        await peer.request("count", 2)
+        assert [message["seq"] for message in await peer.until(is_terminal)] == [1, 2, 3, 4, 5]
+
+
+async def test_a_log_removed_under_its_reader_is_not_found(
+    handlers: Handlers, stage: Stage, tmp_path: Path
+) -> None:
+    settings = GatewaySettings(poll_ms=20)
+    async with gateway(handlers, tmp_path, settings=settings, idle=True) as at:
+        peer = await at.welcomed()
+        await peer.request("wait")
+        await peer.receive()
+        key, store = at.desk.key(), at.desk.store
+        # Ended and removed while the follower could not read.
+        store.break_next("read", *[StoreUnavailable] * 3)
+        await store.request_cancel(key, None)
+        await store.delete(key)
+        refusal = await peer.receive()
+        assert (refusal["reply_to"], refusal["request_id"]) == ("attach", "r1")
+        assert code(refusal) == "NOT_FOUND"
+        assert "seq" not in refusal
+
+
+async def test_silent_clients_are_pinged_and_then_closed(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    settings = GatewaySettings(heartbeat_interval_ms=20)
+    async with gateway(handlers, tmp_path, settings=settings) as at:
+        silent, lively = await at.welcomed(), await at.welcomed()
+        living = asyncio.create_task(lively.receive())
+        assert await silent.close_code() == 4408
+        # It answers its pings: `receive` does.
+        assert not living.done()
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
+
+
+# --- Slow readers --------------------------------------------------------------------------------
+
+
+async def slow_reader(at: Harness) -> Peer:
+    """A client with small buffers that has not begun to read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+
+    def make(_: Any) -> socket.socket:
+        return sock
+
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=make))
+    at._sessions.append(session)
+    ws = await session.ws_connect(at.url, protocols=("longcall.v1",), max_msg_size=0)
+    return Peer(ws)
+
+
+def unsent(at: Harness) -> int:
+    """The most that any connection holds."""
+    held = [
+        connection._outbox._transport.get_write_buffer_size()
+        for connection in at.app[GATEWAY].connections
+        if isinstance(connection, Connection)
+    ]
+    return max(held)
+
+
+async def test_a_slow_reader_is_bounded_and_loses_nothing(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    bounds = limits(max_log_bytes=64 << 20)
+    settings = GatewaySettings(send_buffer_bytes=131_072)
+    options = {"settings": settings, "bounds": bounds}
+    async with gateway(handlers, tmp_path, **options) as at:  # type: ignore[arg-type]
+        fast = await at.welcomed()
+        await fast.request("pour", 200)
+        await fast.until(is_terminal)
+        slow = await slow_reader(at)
+        await slow.hello()
+        slow.ws._reader._protocol.pause_reading()
+        for number in range(3):
+            await slow.attach(0)
+            await fast.request("echo", number, id=f"e{number}")
+            assert (await fast.receive())["result"] == number
+        most = 0
+        for number in range(20):
+            await fast.request("echo", number, id=f"f{number}")
+            await fast.receive()
+            most = max(most, unsent(at))
+        assert 0 < most <= 131_072 + 65_536
+        slow.ws._reader._protocol.resume_reading()
+        seen = await _until_last_replay(slow, snapshots=3)
+        last = max(index for index, message in enumerate(seen) if message["type"] == "snapshot")
+        assert [message["seq"] for message in seen[last + 1 :]] == list(range(1, 204))
+
+
+async def test_a_long_log_does_not_hold_up_a_short_one(handlers: Handlers, tmp_path: Path) -> None:
+    async with gateway(handlers, tmp_path, bounds=limits(max_log_bytes=64 << 20)) as at:
+        first = await at.welcomed()
+        await first.request("pour", 200, id="long")
+        await first.until(is_terminal)
+        await first.request("count", 3, id="short")
+        await first.until(is_terminal)
+        peer = await at.welcomed()
+        await peer.attach(0, "long")
+        await peer.attach(0, "short")
+        seen = await peer.until(
+            lambda message: is_terminal(message) and message["request_id"] == "short"
+        )
+        assert sum(message["request_id"] == "long" for message in seen) < 100
+
+
+async def test_a_reader_that_takes_nothing_is_closed(handlers: Handlers, tmp_path: Path) -> None:
+    settings = GatewaySettings(stall_timeout_ms=100, close_timeout_ms=50)
+    bounds = limits(max_log_bytes=64 << 20)
+    async with gateway(handlers, tmp_path, settings=settings, bounds=bounds) as at:
+        fast = await at.welcomed()
+        await fast.request("pour", 200)
+        await fast.until(is_terminal)
+        slow = await slow_reader(at)
+        await slow.hello()
+        slow.ws._reader._protocol.pause_reading()
+        await slow.attach(0)
+        await fast.ws.close()
+        async with asyncio.timeout(20):
+            await at.app[GATEWAY].empty()
+        assert await (await at.welcomed()).ask({"type": "ping"}) == {"type": "pong"}
+
+
+# --- Drain ---------------------------------------------------------------------------------------
+
+
+async def test_a_drain_says_goaway_goes_on_and_closes_who_stays(at: Harness, stage: Stage) -> None:
+    mover, stayer, newcomer = await at.welcomed(), await at.welcomed(), await at.connect()
+    await stayer.request("wait", 3)
+    await stayer.until(lambda message: message["type"] == "status")
+    draining = asyncio.create_task(
+        drain(at.app, code=CloseCode.SERVICE_RESTART, reason="a new version", grace_s=0.5)
+    )
+    for peer in (mover, stayer):
+        goaway = await peer.receive()
+        assert (goaway["type"], goaway["reason"]) == ("goaway", "a new version")
+        assert 0 <= goaway["reconnect_after_ms"] <= 2000
+    # PROTOCOL 6.8.3: processing goes on.
+    stage.go_on.set()
+    assert (await stayer.receive())["result"] == 3
+    await newcomer.hello()
+    assert (await newcomer.receive())["type"] == "goaway"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await at.connect()
+    assert caught.value.status == 503
+    await mover.ws.close()
+    assert await stayer.close_code() == 1012
+    assert await newcomer.close_code() == 1012
+    await draining
+
+
+async def test_a_drain_ends_as_soon_as_everybody_has_left(at: Harness) -> None:
+    peer = await at.welcomed()
+    draining = asyncio.create_task(
+        drain(at.app, code=CloseCode.GOING_AWAY, reason="bye", grace_s=600)
+    )
+    await peer.receive()
+    await peer.ws.close()
+    async with asyncio.timeout(20):
+        await draining
+
+
+async def test_a_connection_lost_in_the_middle_leaves_nothing_behind(
+    at: Harness, stage: Stage
+) -> None:
+    for number in range(20):
+        peer = await at.welcomed()
+        await peer.request("wait", id=f"r{number}")
+        await peer.request("quick_wait", id=f"q{number}")
+        transport = peer.ws._response.connection.transport  # type: ignore[union-attr]
+        assert transport is not None
+        transport.abort()
+    async with asyncio.timeout(20):
+        await at.app[GATEWAY].empty()
+    assert at.desk.node.bus._followers == {}
+    stage.go_on.set()
