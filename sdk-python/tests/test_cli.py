@@ -256,6 +256,35 @@ def test_without_rich_it_says_how_to_install_it(
 
 
 @pytest.mark.slow
+async def test_on_a_terminal_a_bar_moves_and_the_result_still_goes_to_the_pipe(
+    peer: Peer,
+) -> None:
+    terminal, ours = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "longcall.cli", "call", "report", "--url", peer.url,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=ours,
+        env={**os.environ, "LONGCALL_TOKEN": "secret", "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(ours)
+    shown = b""
+    try:
+        talk, rid = await begun(peer)
+        await talk.send(progress(rid, 1, 1, percentage=25, message="a [quarter]"))
+        while b"a [quarter]" not in shown:
+            shown += await asyncio.to_thread(os.read, terminal, 4096)
+        await talk.send(complete(rid, 3, [1]))
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        os.close(terminal)
+    assert process.returncode == Exit.COMPLETED
+    assert json.loads(out) == [1]
+
+
+@pytest.mark.slow
 async def test_ctrl_c_detaches_and_says_how_to_come_back(peer: Peer) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "longcall.cli", "call", "report", "--id", "job", "--url", peer.url,

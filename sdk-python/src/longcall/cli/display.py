@@ -32,12 +32,18 @@ class Display(Protocol):
 
     def note(self, text: str) -> None: ...
 
+    def finish(self) -> None:
+        """Gets out of the way of what is printed on standard output."""
 
-def display_for(*, is_quiet: bool) -> Display:
-    """Returns a live bar on a terminal, plain lines elsewhere, nothing when it must be quiet."""
+
+def display_for(*, is_quiet: bool, prints_meanwhile: bool) -> Display:
+    """Returns a live bar on a terminal, plain lines elsewhere, nothing when it must be quiet.
+
+    A bar and lines that are printed meanwhile would overwrite each other.
+    """
     if is_quiet:
         return Quiet()
-    return Live() if sys.stderr.isatty() else Plain()
+    return Live() if sys.stderr.isatty() and not prints_meanwhile else Plain()
 
 
 def state_text(state: ClientState) -> str:
@@ -68,6 +74,9 @@ class Quiet:
         pass
 
     def note(self, text: str) -> None:
+        pass
+
+    def finish(self) -> None:
         pass
 
 
@@ -117,6 +126,9 @@ class Live:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
+            # Otherwise what is printed for a pipe would land on the terminal.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._progress.add_task("connecting", total=None, chunks="")
         self._words = "connecting"
@@ -151,6 +163,9 @@ class Live:
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def finish(self) -> None:
+        self._progress.stop()
 
     def _show(self, words: str) -> None:
         self._words = words

@@ -36,7 +36,7 @@ def run(arguments: list[str] | None = None) -> int:
     logging.getLogger("longcall").setLevel(logging.CRITICAL)  # the display says it better
     if getattr(options, "id", "") is None:
         options.id = new_request_id()  # known here, so that Ctrl-C can name it
-    display = display_for(is_quiet=options.json)
+    display = display_for(is_quiet=options.json, prints_meanwhile=getattr(options, "chunks", False))
     program = Program(options, display)
     try:
         with display:
@@ -84,6 +84,8 @@ class Program:
             return self._fail(Exit.TIMEOUT, "", error)
         except LongcallError as error:
             return self._fail(exit_of(error), str(error), error)
+        except BrokenPipeError:
+            raise
         except OSError as error:
             return self._fail(Exit.FAILED, str(error), None)
         return Exit.COMPLETED
@@ -149,6 +151,7 @@ class Program:
         handle = await client.submit(
             options.action, options.payload, timeout=options.timeout, **self._request_fields()
         )
+        self._display.finish()
         if options.json:
             self._print_json(status="finished" if handle.is_finished else "submitted")
         else:
@@ -186,6 +189,7 @@ class Program:
 
     async def _list(self, client: Client) -> None:
         options = self._options
+        self._display.finish()
         shown = 0
         requests = client.requests(
             status=options.status, action=options.action, page_size=min(options.limit, 200)
@@ -222,6 +226,7 @@ class Program:
         download = None
         if self._options.download is not None:
             download = await handle.download(_file_of(result), self._options.download)
+        self._display.finish()
         if self._options.json:
             self._print_json(status="completed", result=result, **_download_fields(download))
             return
