@@ -44,16 +44,17 @@ def ensure(profile: str) -> Path:
     Raises CalledProcessError if venv or pip fails (they have said why).
     """
     with locked():
+        if PYTHON.exists() and (is_current(profile) or is_current("dev")):
+            return PYTHON
         if not works(PYTHON):
             say("making .venv")
             venv.create(VENV, clear=True, with_pip=True)
-        if not any(is_current(one) for one in {profile, "dev"}):
-            say(f"installing into .venv: {', '.join(PACKAGES[profile])}")
-            started = time.monotonic()
-            stamp(profile).unlink(missing_ok=True)
-            pip("install", *targets(profile))
-            stamp(profile).write_text(fingerprint(profile))
-            say(f"installed in {time.monotonic() - started:.0f} s")
+        say(f"installing into .venv: {', '.join(PACKAGES[profile])}")
+        started = time.monotonic()
+        stamp(profile).unlink(missing_ok=True)
+        pip("install", *targets(profile))
+        stamp(profile).write_text(fingerprint(profile))
+        say(f"installed in {time.monotonic() - started:.0f} s")
     return PYTHON
 
 

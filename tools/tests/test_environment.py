@@ -24,8 +24,13 @@ def pip_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
     monkeypatch.setattr(
         environment, "DEV_REQUIREMENTS", (requirements / "dev.txt", requirements / "test.txt")
     )
-    (tmp_path / ".venv").mkdir()
-    monkeypatch.setattr(environment, "works", lambda python: True)
+
+    def create(folder: Path, **_: bool) -> None:
+        (folder / "bin").mkdir(parents=True, exist_ok=True)
+        (folder / "bin" / "python").touch()
+
+    monkeypatch.setattr("venv.create", create)
+    monkeypatch.setattr(environment, "works", Path.exists)
     calls: list[tuple[str, ...]] = []
     monkeypatch.setattr(environment, "pip", lambda *arguments: calls.append(arguments))
     return calls
@@ -36,6 +41,17 @@ def test_the_second_time_nothing_is_installed(pip_calls: list[tuple[str, ...]]) 
     ensure("demo")
 
     assert len(pip_calls) == 1
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(
+    pip_calls: list[tuple[str, ...]],
+) -> None:
+    ensure("demo")
+    environment.PYTHON.unlink()
+    ensure("demo")
+
+    assert environment.PYTHON.exists()
+    assert len(pip_calls) == 2
 
 
 def test_what_holds_everything_holds_the_demo(pip_calls: list[tuple[str, ...]]) -> None:
