@@ -17,6 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .errors import ToolFailed, ToolMissing
 from .go_types import FieldCode, field_code, go_name, pattern_name
 from .model import Bundle, Codes, Definition, Direction, ObjectType, States, StringType
 
@@ -25,15 +26,13 @@ NAME = "go"
 WIRE = PurePosixPath("sdk-go/internal/wire")
 ROOT = PurePosixPath("sdk-go")
 
+GENERATED = (f"{ROOT}/*.go", f"{WIRE}/*.go")
+
 _ACTIONS = {
     "reconnect": "actionReconnect",
     "reconnect_with_fresh_token": "actionReconnectWithFreshToken",
     "stop": "actionStop",
 }
-
-
-class GoToolMissing(Exception):
-    """`gofmt` is not on the path: install Go 1.24 or newer."""
 
 
 def emit(bundle: Bundle, codes: Codes, states: States, root: Path) -> Mapping[PurePosixPath, str]:
@@ -50,7 +49,7 @@ def emit(bundle: Bundle, codes: Codes, states: States, root: Path) -> Mapping[Pu
 
     return {
         WIRE / "messages.go": render("messages", **_message_words(bundle)),
-        WIRE / "states.go": render("states", machines=_machine_words(states)),
+        ROOT / "states.go": render("states", machines=_machine_words(states)),
         ROOT / "codes.go": render("codes", **_code_words(codes)),
     }
 
@@ -114,6 +113,7 @@ def _code_words(codes: Codes) -> dict[str, Any]:
     return {
         "error_codes": [
             {"go_name": f"Code{go_name(c.code.lower())}", "code": c.code}
+            | {"sentinel": f"Err{go_name(c.code.lower().removesuffix('_error'))}"}
             | {"meaning": c.meaning, "retryable": c.retryable}
             for c in codes.error_codes
         ],
@@ -127,35 +127,50 @@ def _code_words(codes: Codes) -> dict[str, Any]:
             | {"meaning": c.meaning, "go_action": _ACTIONS[c.client]}
             for c in codes.close_codes
         ],
+        "heartbeat_sides": [
+            {"go_name": f"heartbeatFrom{go_name(h.side)}", "side": h.side, "meaning": h.meaning}
+            for h in codes.heartbeat_sides
+        ],
         "default_action": _ACTIONS[codes.close_code_default],
     }
 
 
 def _machine_words(states: States) -> list[dict[str, Any]]:
+    """The machines that a client moves. A request is moved by the server alone: its statuses are
+    a code table, and nothing here asks for its transitions.
+    """
     return [
         {
             "name": go_name(machine.name),
+            "event": f"{machine.name}Event",
             "title": machine.title,
             "variable": f"{machine.name}Transitions",
-            "initial": f"{go_name(machine.name)}{go_name(machine.initial)}",
+            "initial": f"{machine.name}Initial",
+            "initial_state": _state_name(machine.name, machine.initial),
             "states": [
-                {"go_name": f"{go_name(machine.name)}{go_name(s.name)}", "state": s.name}
+                {"go_name": _state_name(machine.name, s.name), "state": s.name}
                 | {"meaning": s.meaning, "terminal": s.terminal}
                 for s in machine.states
             ],
             "events": [
-                {"go_name": f"{go_name(machine.name)}On{go_name(e.name)}", "event": e.name}
+                {"go_name": f"{machine.name}On{go_name(e.name)}", "event": e.name}
                 | {"meaning": e.meaning}
                 for e in machine.events
             ],
             "transitions": [
-                {"from": t.source, "event": t.event}
-                | {"to_name": f"{go_name(machine.name)}{go_name(t.target)}"}
+                {"from_name": _state_name(machine.name, t.source)}
+                | {"event_name": f"{machine.name}On{go_name(t.event)}"}
+                | {"to_name": _state_name(machine.name, t.target)}
                 for t in machine.transitions
             ],
         }
         for machine in states.machines.values()
+        if machine.name != "request"
     ]
+
+
+def _state_name(machine: str, state: str) -> str:
+    return f"{go_name(machine)}{go_name(state)}"
 
 
 def comment(text: str) -> str:
@@ -166,8 +181,8 @@ def comment(text: str) -> str:
 def _gofmt(text: str) -> str:
     gofmt = shutil.which("gofmt")
     if gofmt is None:
-        raise GoToolMissing("gofmt is not on the path: install Go 1.24 or newer")
+        raise ToolMissing("gofmt is not on PATH: install Go 1.24 or newer (https://go.dev/dl)")
     done = subprocess.run([gofmt], input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise AssertionError(f"the Go template does not parse: {done.stderr}")
+        raise ToolFailed(f"gofmt does not take what the Go templates made: {done.stderr}")
     return done.stdout

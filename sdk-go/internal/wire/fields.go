@@ -18,17 +18,43 @@ type Message interface {
 	tagged() any
 }
 
-// UnknownMessage stands for a message whose type this version does not know (PROTOCOL 2).
+// UnknownMessage stands for a message whose type this version does not know: ignored but for its
+// number (PROTOCOL 2.5.4).
 type UnknownMessage struct {
 	// Type is the type as it stands on the wire.
-	Type string
+	Type string `json:"type"`
+	// RequestID is the request that it names, "" where it names none.
+	RequestID string `json:"request_id,omitzero"`
+	// Seq is its number in the log of that request, 0 where it has none.
+	Seq int64 `json:"seq,omitzero"`
 }
 
 // MessageType returns the type as it stands on the wire.
 func (m *UnknownMessage) MessageType() string { return m.Type }
-func (m *UnknownMessage) tagged() any         { return map[string]string{"type": m.Type} }
+func (m *UnknownMessage) tagged() any         { return m }
 func (*UnknownMessage) clientMessage()        {}
 func (*UnknownMessage) serverMessage()        {}
+
+// decode takes the two members only where they have the form of known ones: nothing else is promised.
+func (m *UnknownMessage) decode(s *scanner) error {
+	return s.object(func(key string) error {
+		start := *s
+		switch key {
+		case "request_id":
+			if id, err := s.limited(1, 128, requestIdPattern); err == nil {
+				m.RequestID = id
+				return nil
+			}
+		case "seq":
+			if seq, err := s.integer(1, maxInteger); err == nil {
+				m.Seq = seq
+				return nil
+			}
+		}
+		*s = start
+		return s.skip()
+	})
+}
 
 // Encode returns the text of a message. Characters such as < and & are written as they are.
 func Encode(m Message) ([]byte, error) {
@@ -41,14 +67,19 @@ func Encode(m Message) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// messageType finds the type of the object that the scanner stands before, and stays there.
+// messageType finds the type of the object that the scanner stands before, and stays there. Where the
+// type comes first, as every sender writes it, nothing behind it is read yet.
 func messageType(s *scanner) (string, error) {
 	start := *s
-	var name string
-	found := false
+	defer func() { *s = start }()
 	if s.peek() != '{' {
 		return "", bad("must be an object")
 	}
+	if name, ok := firstMember(s); ok {
+		return name, nil
+	}
+	*s = start
+	name, found := "", false
 	err := s.object(func(key string) (err error) {
 		if key != "type" {
 			return s.skip()
@@ -63,8 +94,30 @@ func messageType(s *scanner) (string, error) {
 	if err == nil && !found {
 		err = at("type", bad("is required"))
 	}
-	*s = start
 	return name, err
+}
+
+// firstMember reads the type where it is the first member of the object.
+func firstMember(s *scanner) (string, bool) {
+	s.pos++
+	if s.peek() != '"' {
+		return "", false
+	}
+	key, err := s.key()
+	if err != nil || key != "type" || s.peek() != '"' {
+		return "", false
+	}
+	name, err := s.text()
+	return name, err == nil
+}
+
+// constant reads a string that must be this one: an object with two types is refused.
+func (s *scanner) constant(text string) error {
+	got, err := s.text()
+	if err == nil && got != text {
+		err = bad("there are two types")
+	}
+	return err
 }
 
 // limited reads a string of min to max characters (max < 0: any number) that fits the pattern, if any.

@@ -12,8 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// trustedDepth bounds the nesting of a server's messages, so that no text can exhaust the stack.
-const trustedDepth = 512
+// TrustedDepth bounds the nesting of messages that no limit of a server is put to, so that no text can
+// exhaust the stack.
+const TrustedDepth = 512
 
 // maxInteger is the largest integer that every language reads exactly (PROTOCOL 2: I-JSON).
 const maxInteger = 1<<53 - 1
