@@ -22,7 +22,8 @@ TERMINAL_ROOM = 4_096
 STATUS_ROOM = 1_024
 """Bytes before those that chunks leave free, for the `status` events of further attempts."""
 
-WAITING = frozenset({RequestStatus.QUEUED, RequestStatus.RETRYING})
+WAITING = (RequestStatus.QUEUED, RequestStatus.RETRYING)
+FINISHED = tuple(REQUEST_TERMINAL)
 
 
 class IllegalTransition(Exception):
@@ -97,7 +98,7 @@ def next_status(status: RequestStatus, event: RequestEvent) -> RequestStatus:
 
 def is_finished(status: RequestStatus) -> bool:
     """Whether the log has its terminal event."""
-    return status in REQUEST_TERMINAL
+    return status in FINISHED
 
 
 def is_claimable(facts: Facts, now: int) -> bool:
@@ -237,7 +238,7 @@ class CancelEffect(Enum):
 
 def on_cancel(facts: Facts) -> CancelEffect:
     """What an accepted cancel does (PROTOCOL 10.14)."""
-    if facts.status in REQUEST_TERMINAL or facts.cancel_requested_at is not None:
+    if facts.status in FINISHED or facts.cancel_requested_at is not None:
         return CancelEffect.NOTHING
     return CancelEffect.END if facts.status in WAITING else CancelEffect.MARK
 
@@ -267,11 +268,15 @@ def overdue(facts: Facts, now: int) -> Overdue | None:
 
 def next_sweep_at(facts: Facts) -> int | None:
     """When a sweep must look at the request next, None if time alone changes nothing."""
+    if facts.status in FINISHED:
+        return facts.expires_at
+    if facts.deadline_at is None and facts.status in WAITING:
+        return None
     return min((at for at, _ in _appointments(facts)), default=None)
 
 
 def _appointments(facts: Facts) -> list[tuple[int, Overdue]]:
-    if facts.status in REQUEST_TERMINAL:
+    if facts.status in FINISHED:
         return [] if facts.expires_at is None else [(facts.expires_at, Overdue.REMOVE)]
     found: list[tuple[int, Overdue]] = []
     if facts.status is RequestStatus.PROCESSING:
