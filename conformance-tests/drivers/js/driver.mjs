@@ -251,3 +251,4 @@ for await (const line of createInterface({ input: process.stdin })) {
     break;
   }
 }
+process.stdin.destroy(); // the runner keeps its end open; nothing else may hold this process
