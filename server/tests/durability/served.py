@@ -26,7 +26,7 @@ from longcall_server import Handlers, JsonValue, RequestContext
 handlers = Handlers()
 
 
-@handlers.register("echo")
+@handlers.register("echo", attempts=1_000)  # each kill in the middle of one costs an attempt
 async def echo(ctx: RequestContext, payload: JsonValue) -> JsonValue:
     return payload
 """
