@@ -52,7 +52,8 @@ def ensure(profile: str) -> Path:
         say(f"installing into .venv: {', '.join(PACKAGES[profile])}")
         started = time.monotonic()
         stamp(profile).unlink(missing_ok=True)
-        pip("install", *targets(profile))
+        # Most of what is installed is never imported: what is, gets compiled then.
+        pip("install", "--no-compile", *targets(profile))
         stamp(profile).write_text(fingerprint(profile))
         say(f"installed in {time.monotonic() - started:.0f} s")
     return PYTHON
