@@ -84,29 +84,17 @@ func marshalPayload(payload any, requestID string) (json.RawMessage, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
+// CanonicalJSON returns the canonical form (RFC 8785) of a JSON text: sorted keys, no spaces, numbers as
+// JavaScript writes them. Two values are equal exactly when theirs are.
+func CanonicalJSON(text json.RawMessage) (json.RawMessage, error) { return wire.Canonical(text) }
+
 // digest stands for an action and a payload: equal where their canonical forms are (PROTOCOL 10.23).
 func digest(action string, payload json.RawMessage) [sha256.Size]byte {
-	var value any
-	_ = json.Unmarshal(payload, &value) // absent is null; anything else was checked
-	text, _ := json.Marshal([]any{action, withoutMinusZero(value)})
-	return sha256.Sum256(text)
-}
-
-// withoutMinusZero writes -0 as 0, the one number of which JSON has two forms after it was parsed.
-func withoutMinusZero(value any) any {
-	switch v := value.(type) {
-	case float64:
-		return v + 0
-	case []any:
-		for i := range v {
-			v[i] = withoutMinusZero(v[i])
-		}
-	case map[string]any:
-		for key := range v {
-			v[key] = withoutMinusZero(v[key])
-		}
+	if payload == nil {
+		payload = json.RawMessage("null")
 	}
-	return value
+	text, _ := wire.Canonical(payload) // it was checked
+	return sha256.Sum256(append([]byte(action+" "), text...))
 }
 
 const timestampLayout = "2006-01-02T15:04:05.000Z"

@@ -45,26 +45,26 @@ const (
 // Use errors.Is with ErrNotFound and its siblings to ask for a code.
 type Error struct {
 	// Code is the code as it stands on the wire.
-	Code ErrorCode
+	Code ErrorCode `json:"code"`
 	// Message is a sentence for people.
-	Message string
+	Message string `json:"message"`
 	// Retryable means in the end of a request: may succeed under a new id; in a refusal: under the
 	// same id (PROTOCOL 10.50).
-	Retryable bool
+	Retryable bool `json:"retryable"`
 	// RetryAfter is how long to wait before trying again, 0 where nothing is said.
-	RetryAfter time.Duration
+	RetryAfter time.Duration `json:"-"`
 	// Details is what a program may need, fixed per code (PROTOCOL 7.2); nil if absent.
-	Details json.RawMessage
+	Details json.RawMessage `json:"details,omitzero"`
 	// RequestID is the request, "" when the error is about none.
-	RequestID string
+	RequestID string `json:"request_id,omitzero"`
 	// Attempt is the newest attempt that the handle saw, 0 before the first.
-	Attempt int64
+	Attempt int64 `json:"attempt"`
 	// Executed is true when a quick handler ran and failed (PROTOCOL 10.9).
-	Executed bool
+	Executed bool `json:"executed"`
 	// OutcomeUnknown is true when the request may or may not have been stored or run.
-	OutcomeUnknown bool
+	OutcomeUnknown bool `json:"outcome_unknown"`
 	// Origin tells who says so: the server, or this SDK.
-	Origin Origin
+	Origin Origin `json:"origin"`
 }
 
 // Error returns the code, the message and what else is known.

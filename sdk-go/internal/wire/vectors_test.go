@@ -3,15 +3,11 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
-	"unicode/utf16"
 )
 
 // vector is a text, and what a codec makes of it: schema/vectors/README.md.
@@ -94,7 +90,11 @@ func checkAccepted(t *testing.T, v vector, message Message, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := canonical(t, text); got != *v.Canonical {
+	got, err := Canonical(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != *v.Canonical {
 		t.Fatalf("%s\nbecame %s\n   not %s", v.Text, got, *v.Canonical)
 	}
 }
@@ -108,64 +108,4 @@ func checkRefused(t *testing.T, v vector, err error) {
 	if v.Direction == "server" && v.Error.Pointer != nil && bad.Pointer != *v.Error.Pointer {
 		t.Fatalf("%s: the defect is at %q, not %q", v.Text, bad.Pointer, *v.Error.Pointer)
 	}
-}
-
-// canonical returns the RFC 8785 form. encoding/json writes numbers as ECMAScript does; the order of keys and a
-// few escapes are other.
-func canonical(t *testing.T, text []byte) string {
-	t.Helper()
-	var value any
-	if err := json.Unmarshal(text, &value); err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
-	var out bytes.Buffer
-	writeCanonical(t, &out, value)
-	return out.String()
-}
-
-func writeCanonical(t *testing.T, out *bytes.Buffer, value any) {
-	switch v := value.(type) {
-	case map[string]any:
-		keys := make([]string, 0, len(v))
-		for key := range v {
-			keys = append(keys, key)
-		}
-		slices.SortFunc(keys, func(a, b string) int {
-			return slices.Compare(utf16.Encode([]rune(a)), utf16.Encode([]rune(b)))
-		})
-		out.WriteByte('{')
-		for i, key := range keys {
-			if i > 0 {
-				out.WriteByte(',')
-			}
-			writeCanonical(t, out, key)
-			out.WriteByte(':')
-			writeCanonical(t, out, v[key])
-		}
-		out.WriteByte('}')
-	case []any:
-		out.WriteByte('[')
-		for i, item := range v {
-			if i > 0 {
-				out.WriteByte(',')
-			}
-			writeCanonical(t, out, item)
-		}
-		out.WriteByte(']')
-	case float64:
-		writeScalar(t, out, v+0) // -0 is 0
-	default:
-		writeScalar(t, out, v)
-	}
-}
-
-func writeScalar(t *testing.T, out *bytes.Buffer, value any) {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		t.Fatal(err)
-	}
-	scalar := strings.TrimSuffix(text.String(), "\n")
-	out.WriteString(strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029").Replace(scalar))
 }
