@@ -43,8 +43,8 @@ async def test_no_acknowledged_request_is_lost_by_fifty_kills_in_a_row(tmp_path:
     async with serve(tmp_path) as server, connection(server.url) as socket:
         for request_id in acknowledged:
             await socket.send_json({"type": "attach", "request_id": request_id, "after_seq": 0})
-        results = {}
+        results: dict[str, str] = {}
         while len(results) < len(set(acknowledged)):
-            message = await receive(socket, "complete")
-            results[message["request_id"]] = message["result"]
+            ended = await receive(socket, "complete")
+            results[ended["request_id"]] = ended["result"]
     assert results == {request_id: request_id for request_id in acknowledged}
