@@ -423,8 +423,9 @@ async def test_a_server_that_stops_leaves_no_execution_behind(
         await at.service.close()
         await run.execution.ended()
         assert gate.ends == ["stopped"]
-        with pytest.raises(asyncio.CancelledError):
-            await run.outcome()
+        answer = await run.outcome()
+        assert isinstance(answer, Refused)
+        assert answer.error.code == "UNAVAILABLE"
 
 
 # --- until_known ---------------------------------------------------------------------------------

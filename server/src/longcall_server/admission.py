@@ -32,15 +32,14 @@ class Admitted:
     deadline_ms: int | None
     """The earlier of the request's and the action's (PROTOCOL 5.7.2)."""
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether it may run without being stored (PROTOCOL 10.6, 10.10)."""
-        message = self.message
-        return (
-            not self.registration.durable
-            and message.delay_ms is MISSING
-            and (message.resend is MISSING or not message.resend)
-        )
+
+def is_quick(registration: Registration, message: RequestMessage) -> bool:
+    """Whether a request may run without being stored (PROTOCOL 10.6, 10.10)."""
+    return (
+        not registration.durable
+        and message.delay_ms is MISSING
+        and (message.resend is MISSING or not message.resend)
+    )
 
 
 def payload_of(message: RequestMessage) -> JsonValue:

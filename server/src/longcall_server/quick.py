@@ -103,7 +103,8 @@ class QuickRun:
         self._new = new
         self._patience_ms = patience_ms
         self._on_over = on_over
-        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._outcome: Outcome | OutcomeUnknown | None = None
+        self._listeners: list[Callable[[], None]] = []
         self._promotion: asyncio.Task[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -117,12 +118,34 @@ class QuickRun:
         else:
             self._timer = loop.call_later(window_ms / 1000, self._begin_promotion)
 
-    async def outcome(self) -> Outcome:
-        """The answer to the request; a waiter that is cancelled cancels nothing.
+    @property
+    def is_answered(self) -> bool:
+        """Whether `result` can be asked."""
+        return self._outcome is not None
+
+    def result(self) -> Outcome:
+        """The answer to the request.
 
         Raises `OutcomeUnknown` if nobody can tell whether the request was stored.
         """
-        return await asyncio.shield(self._outcome)
+        if isinstance(self._outcome, OutcomeUnknown):
+            raise self._outcome
+        assert self._outcome is not None, "the run is not answered yet"
+        return self._outcome
+
+    def when_answered(self, listener: Callable[[], None]) -> None:
+        """Calls the listener once, when the answer is there; at once if it is."""
+        if self._outcome is None:
+            self._listeners.append(listener)
+        else:
+            listener()
+
+    async def outcome(self) -> Outcome:
+        """Waits for `result`; a waiter that is cancelled cancels nothing."""
+        answered = asyncio.Event()
+        self.when_answered(answered.set)
+        await answered.wait()
+        return self.result()
 
     async def promote(self, *, cancel: bool = False, reason: str | None = None) -> bool:
         """Has the request stored now; whether this execution is the one that was stored.
@@ -130,7 +153,7 @@ class QuickRun:
         With `cancel` its cancel is stored in the same transaction (PROTOCOL 10.12).
         """
         if self._promotion is None:
-            if self._outcome.done():
+            if self.is_answered:
                 return False
             self._begin_promotion(cancel=cancel, reason=reason)
         assert self._promotion is not None
@@ -141,13 +164,12 @@ class QuickRun:
         self._stop_timer()
         if self._promotion is not None:
             await asyncio.wait([self._promotion])
-        if not self._outcome.done():
+        if not self.is_answered:
             self.execution.stop()
-            self._outcome.cancel()
-            self._on_over()
+            self._settle(unavailable())
 
     def _begin_promotion(self, *, cancel: bool = False, reason: str | None = None) -> None:
-        if self._outcome.done() or self._promotion is not None:
+        if self.is_answered or self._promotion is not None:
             return
         self._stop_timer()
         self._promotion = asyncio.create_task(
@@ -202,7 +224,7 @@ class QuickRun:
             self._settle(unavailable())
 
     def _handler_ended(self, outcome: executor.Outcome) -> None:
-        if self._promotion is not None or self._outcome.done():
+        if self._promotion is not None or self.is_answered:
             return
         match outcome:
             case executor.Completed(result):
@@ -215,7 +237,7 @@ class QuickRun:
                 self._settle(unavailable())
 
     def _time_out(self) -> None:
-        if self._promotion is not None or self._outcome.done():
+        if self._promotion is not None or self.is_answered:
             return
         # PROTOCOL 5.3.9: it ran, and nothing of it is stored.
         self.execution.stop()
@@ -223,15 +245,14 @@ class QuickRun:
         self._settle(QuickFailed(error.model_dump_json()))
 
     def _settle(self, outcome: Outcome | OutcomeUnknown) -> None:
-        if self._outcome.done():
+        if self.is_answered:
             return
         self._stop_timer()
-        if isinstance(outcome, OutcomeUnknown):
-            self._outcome.set_exception(outcome)
-            self._outcome.exception()  # nobody may be there any more to hear of it
-        else:
-            self._outcome.set_result(outcome)
+        self._outcome = outcome
         self._on_over()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from pydantic import MISSING
 
 from longcall_server import answers, summaries
-from longcall_server.admission import Admitted, admit, payload_of
+from longcall_server.admission import Admitted, admit, is_quick, payload_of
 from longcall_server.answers import (
     Acknowledged,
     Attached,
@@ -127,10 +127,16 @@ class RequestService:
         admitted = admit(self._handlers, principal, message, now)
         if isinstance(admitted, Refused):
             return await self._known(key, message) or admitted
-        if not admitted.is_quick:
+        if not is_quick(admitted.registration, message):
             return await self._store_first(admitted)
         known = await self._known(key, message)
         return self._start(admitted, origin) if known is None else known
+
+    def runs_at_once(self, message: RequestMessage) -> bool:
+        """Whether the request may be quick: then nothing of it can be followed before it is
+        answered."""
+        registration = self._handlers.get(message.action)
+        return registration is not None and is_quick(registration, message)
 
     async def attach(self, principal: Principal, message: AttachMessage) -> Attached | Refused:
         """Reads a request and the beginning of its log after `after_seq`."""

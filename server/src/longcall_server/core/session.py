@@ -143,6 +143,8 @@ class SessionState:
 class Session:
     """The protocol of one connection, seen from the server."""
 
+    __slots__ = ("_settings", "_transport_token", "state")
+
     def __init__(
         self, settings: SessionSettings, state: SessionState, transport_token: str | None = None
     ) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Iterable
-from functools import partial
 
 from aiohttp import WSMsgType, web
 
@@ -42,6 +41,24 @@ _INTERNAL_ERROR = 1011
 class Connection:
     """One client's connection, from its upgrade to its end."""
 
+    # There may be ten thousand of them.
+    __slots__ = (
+        "_closing",
+        "_decider",
+        "_feed",
+        "_gateway",
+        "_is_holding",
+        "_lanes",
+        "_outbox",
+        "_pause",
+        "_principal",
+        "_said_goaway",
+        "_session",
+        "_timer",
+        "_timer_at",
+        "_ws",
+    )
+
     def __init__(
         self,
         gateway: Gateway,
@@ -54,11 +71,9 @@ class Connection:
         if transport is None:
             raise Gone
         self._gateway = gateway
-        self._service = gateway.service
-        self._clock = gateway.clock
         self._ws = ws
-        self._id = uuid.uuid4().hex
-        state = SessionState.new(gateway.session_settings, self._id, self._clock())
+        connection_id = uuid.uuid4().hex
+        state = SessionState.new(gateway.session_settings, connection_id, gateway.clock())
         self._session = Session(gateway.session_settings, state, transport_token)
         self._principal: Principal | None = None
         self._outbox = Outbox(
@@ -68,13 +83,13 @@ class Connection:
             buffer_bytes=settings.send_buffer_bytes,
             max_message_bytes=gateway.limits.max_message_bytes,
             stall_timeout_ms=settings.stall_timeout_ms,
-            on_stall=partial(self.close, CloseCode.TOO_SLOW, "nothing was taken for too long"),
+            on_stall=self._stalled,
         )
         self._feed = Feed(
             gateway.service,
             gateway.bus,
             self._outbox,
-            self._clock,
+            gateway.clock,
             poll_ms=settings.poll_ms,
             progress_interval_ms=settings.progress_interval_ms,
             max_message_bytes=gateway.limits.max_message_bytes,
@@ -89,9 +104,7 @@ class Connection:
             self._lanes,
             origin=self,
             max_message_bytes=gateway.limits.max_message_bytes,
-            on_unknown=partial(
-                self.close, CloseCode.TRY_AGAIN_LATER, "the outcome of a write is not known"
-            ),
+            on_unknown=self._outcome_unknown,
         )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -103,8 +116,22 @@ class Connection:
     async def run(self) -> None:
         """Serves the client until the socket is closed; leaves nothing behind."""
         self._arm()
+        session, receive, clock = self._session, self._ws.receive, self._gateway.clock
         try:
-            await self._read()
+            while True:
+                message = await receive()
+                if message.type is WSMsgType.TEXT:
+                    now = clock()
+                    for output in session.receive(message.data, now):
+                        self._carry_out(output, now)
+                elif message.type is WSMsgType.BINARY:
+                    self.close(CloseCode.BINARY_FRAME, "messages are text")
+                else:
+                    break
+                if self._closing is not None:
+                    break
+                if self._outbox.is_blocked or self._lanes.is_full or session.owes_time:
+                    await self._hold()
         except Gone:
             pass
         except Exception as error:
@@ -116,7 +143,7 @@ class Connection:
         """Asks the client to move over to another connection (PROTOCOL 6.8)."""
         if not self._said_goaway:
             self._said_goaway = True
-            self._send_later(self._session.goaway(reason, reconnect_after_ms))
+            self._post(self._session.goaway(reason, reconnect_after_ms))
 
     def close(self, code: CloseCode | int, reason: str) -> None:
         """Begins to close; what is under way is given up, nothing that is stored is lost."""
@@ -132,31 +159,13 @@ class Connection:
 
     # --- Reading ----------------------------------------------------------------------------------
 
-    async def _read(self) -> None:
-        session, receive, clock = self._session, self._ws.receive, self._clock
-        while True:
-            message = await receive()
-            if message.type is WSMsgType.TEXT:
-                now = clock()
-                for output in session.receive(message.data, now):
-                    await self._carry_out(output, now)
-            elif message.type is WSMsgType.BINARY:
-                self.close(CloseCode.BINARY_FRAME, "messages are text")
-            else:
-                return
-            if self._closing is not None:
-                await self._closed()
-                return
-            if self._outbox.is_blocked or self._lanes.is_full or session.owes_time:
-                await self._hold()
-
     async def _hold(self) -> None:
         """Reads nothing for a while (PROTOCOL 6.4.2, 10.45.5)."""
         self._is_holding = True
         try:
             await self._outbox.room()
             await self._lanes.room()
-            pause_ms = self._session.reading_pause_ms(self._clock())
+            pause_ms = self._session.reading_pause_ms(self._gateway.clock())
             if pause_ms and self._closing is None:
                 self._pause = asyncio.get_running_loop().create_future()
                 await asyncio.wait([self._pause], timeout=pause_ms / 1000)
@@ -164,15 +173,15 @@ class Connection:
         finally:
             self._is_holding = False
 
-    async def _carry_out(self, output: Output, now: int) -> None:
+    def _carry_out(self, output: Output, now: int) -> None:
         match output:
             case Send(text):
-                await self._outbox.send(text)
+                self._outbox.post(text)
             case Close(code, reason):
                 self.close(code, reason)
             case VerifyToken(token):
                 for answer in self._verify(token, now):
-                    await self._carry_out(answer, now)
+                    self._carry_out(answer, now)
                 self._arm()
             case _:
                 assert self._principal is not None  # nothing is handed out before the welcome
@@ -206,7 +215,7 @@ class Connection:
                 return
             self._timer.cancel()
         self._timer_at = at
-        delay_ms = max(1, at - self._clock())
+        delay_ms = max(1, at - self._gateway.clock())
         self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._time_passed)
 
     def _time_passed(self) -> None:
@@ -216,38 +225,39 @@ class Connection:
         if self._is_holding or self._outbox.is_waiting:
             # Not read from, or still taking: the watch over the outbox judges it.
             self._session.alive()
-        now = self._clock()
+        now = self._gateway.clock()
         outputs = self._session.handle_timeout(now)
         self._feed.handle_timeout(now)
-        self._send_later(outputs)
+        self._post(outputs)
         self._arm()
 
-    def _send_later(self, outputs: Iterable[Output]) -> None:
+    def _post(self, outputs: Iterable[Output]) -> None:
         for output in outputs:
             if isinstance(output, Close):
                 self.close(output.code, output.reason)
             elif isinstance(output, Send):
-                self._lanes.spawn(self._send(output.text))
-
-    async def _send(self, text: str) -> None:
-        with contextlib.suppress(Gone):
-            await self._outbox.send(text)
+                with contextlib.suppress(Gone):
+                    self._outbox.post(output.text)
 
     # --- The end ----------------------------------------------------------------------------------
 
-    def _fail(self, error: Exception) -> None:
-        _log.error("connection %s failed", self._id, exc_info=error)
-        self.close(_INTERNAL_ERROR, "the server failed unexpectedly")
+    def _stalled(self) -> None:
+        self.close(CloseCode.TOO_SLOW, "nothing was taken for too long")
 
-    async def _closed(self) -> None:
-        if self._closing is not None:
-            await asyncio.wait([self._closing])
+    def _outcome_unknown(self) -> None:
+        self.close(CloseCode.TRY_AGAIN_LATER, "the outcome of a write is not known")
+
+    def _fail(self, error: Exception) -> None:
+        _log.error("connection %s failed", self._session.state.connection_id, exc_info=error)
+        self.close(_INTERNAL_ERROR, "the server failed unexpectedly")
 
     async def _end(self) -> None:
         self._session.close()
         if self._timer is not None:
             self._timer.cancel()
         self._outbox.stop()
+        self._decider.close()
         await self._feed.close()
         await self._lanes.close()
-        await self._closed()
+        if self._closing is not None:
+            await asyncio.wait([self._closing])

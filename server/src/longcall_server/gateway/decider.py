@@ -42,6 +42,8 @@ class Decider:
     """What one connection asks for."""
 
     __slots__ = (
+        "_closed",
+        "_delivering",
         "_detached",
         "_feed",
         "_lanes",
@@ -71,10 +73,17 @@ class Decider:
         self._origin = origin
         self._max_message_bytes = max_message_bytes
         self._on_unknown = on_unknown
-        self._quick: dict[str, asyncio.Task[None]] = {}
-        """Who will deliver the answer of a quick request that runs."""
-        self._detached: set[str] = set()
+        self._quick: dict[str, QuickRun] = {}
+        """What runs without being stored, as far as it was asked for here."""
+        self._delivering: dict[str, asyncio.Task[None]] = {}
+        """The acknowledgments of quick requests that were promoted, on their way."""
+        self._detached: dict[str, None] = {}
         """Quick requests that run and were detached before they were acknowledged."""
+        self._closed = False
+
+    def close(self) -> None:
+        """The connection ends: what is answered later concerns it no more."""
+        self._closed = True
 
     def decide(self, principal: Principal, message: Decision, now: int) -> None:
         """Takes a message on, received `now`; what becomes of it, the client hears."""
@@ -117,61 +126,75 @@ class Decider:
 
     async def _request(self, principal: Principal, message: RequestMessage, now: int) -> None:
         key = RequestKey(principal.owner, message.id)
-        follower = self._feed.watch(key)
-        self._detached.discard(message.id)
+        # PROTOCOL 6.2.1: what can be followed is watched before it is stored.
+        follower = None if self._service.runs_at_once(message) else self._feed.watch(key)
+        self._detached.pop(message.id, None)
         try:
             found = await self._service.submit(
                 principal, message, received_at=now, origin=self._origin
             )
             if isinstance(found, QuickRun):
                 # PROTOCOL 10.1: registered as running is as good as answered.
-                delivery = partial(self._deliver, message, key, found)
-                self._quick[message.id] = self._lanes.spawn(self._guarded(message, delivery))
-            else:
-                await self._quick_delivered(message.id)
-                await self._answer(message, found, follower)
+                self._quick[message.id] = found
+                self._lanes.occupy()
+                found.when_answered(partial(self._quick_answered, message, key, found))
+                return
+            await self._quick_delivered(message.id)
+            await self._answer(message, key, found, follower)
         finally:
-            self._feed.release(follower)
+            if follower is not None:
+                self._feed.release(follower)
 
-    async def _deliver(self, message: RequestMessage, key: RequestKey, run: QuickRun) -> None:
+    def _quick_answered(self, message: RequestMessage, key: RequestKey, run: QuickRun) -> None:
+        """Called when a quick request is settled, the connection may be gone by then."""
+        self._lanes.vacate()
+        if self._quick.get(message.id) is run:
+            del self._quick[message.id]
+        if self._closed:
+            return
+        try:
+            outcome = run.result()
+        except OutcomeUnknown:
+            self._on_unknown()
+            return
+        with contextlib.suppress(Gone):
+            if not isinstance(outcome, Acknowledged):
+                self._outbox.post(_frame(message, outcome))
+            elif message.id in self._detached:
+                # PROTOCOL 4.5.6: the answer, and nothing behind it.
+                self._detached.pop(message.id, None)
+                self._outbox.post(acknowledgment(outcome.record, duplicate=outcome.duplicate))
+            else:
+                delivery = partial(self._deliver, message, key, outcome)
+                task = self._lanes.spawn(self._guarded(message, delivery))
+                self._delivering[message.id] = task
+
+    async def _deliver(self, message: RequestMessage, key: RequestKey, outcome: Outcome) -> None:
         task = asyncio.current_task()
         try:
-            outcome = await run.outcome()
-            if not isinstance(outcome, Acknowledged):
-                await self._answer(message, outcome, None)
-            elif key.id in self._detached:
-                # PROTOCOL 4.5.6: the answer, and nothing behind it.
-                await self._outbox.send(acknowledgment(outcome.record, duplicate=outcome.duplicate))
-            else:
-                # Not watched until now: what came meanwhile is found by reading.
-                follower = self._feed.watch(key)
-                follower.is_behind = True
-                await self._answer(message, outcome, follower)
+            await self._answer(message, key, outcome, None)
         finally:
-            if self._quick.get(key.id) is task:
-                del self._quick[key.id]
-                self._detached.discard(key.id)
+            if self._delivering.get(message.id) is task:
+                del self._delivering[message.id]
 
     async def _quick_delivered(self, request_id: str) -> None:
-        """Waits until the answer of a quick request that was settled is on its way: first it,
-        then what was asked later."""
-        delivery = self._quick.get(request_id)
-        if delivery is not None:
-            await asyncio.wait([delivery])
+        """Waits until the acknowledgment of a promoted request is on its way: first it, then what
+        was asked later."""
+        task = self._delivering.get(request_id)
+        if task is not None:
+            await asyncio.wait([task])
 
     async def _answer(
-        self, message: RequestMessage, outcome: Outcome, follower: Follower | None
+        self, message: RequestMessage, key: RequestKey, outcome: Outcome, follower: Follower | None
     ) -> None:
-        match outcome:
-            case Acknowledged(record, duplicate):
-                assert follower is not None
-                await self._feed.acknowledge(follower, record, duplicate=duplicate)
-            case Answered(result):
-                await self._outbox.send(frames.response(message.id, result))
-            case QuickFailed(error):
-                await self._outbox.send(frames.executed_error(message.id, error))
-            case Refused():
-                await self._refuse(message, outcome)
+        if not isinstance(outcome, Acknowledged):
+            await self._outbox.send(_frame(message, outcome))
+            return
+        if follower is None:
+            # Not watched until now: what came meanwhile is found by reading.
+            follower = self._feed.watch(key)
+            follower.is_behind = True
+        await self._feed.acknowledge(follower, outcome.record, duplicate=outcome.duplicate)
 
     async def _attach(self, principal: Principal, message: AttachMessage) -> None:
         follower = self._feed.watch(RequestKey(principal.owner, message.request_id))
@@ -186,7 +209,7 @@ class Decider:
 
     async def _detach(self, message: DetachMessage) -> None:
         if message.request_id in self._quick:
-            self._detached.add(message.request_id)
+            self._detached[message.request_id] = None
         self._feed.detach(message.request_id)
 
     async def _cancel(self, principal: Principal, message: CancelMessage) -> None:
@@ -208,3 +231,13 @@ class Decider:
 
     async def _refuse(self, message: Decision, refusal: Refused) -> None:
         await self._outbox.send(frames.refusal(refusal.error, answered_by(message)))
+
+
+def _frame(message: RequestMessage, outcome: Answered | QuickFailed | Refused) -> str:
+    match outcome:
+        case Answered(result):
+            return frames.response(message.id, result)
+        case QuickFailed(error):
+            return frames.executed_error(message.id, error)
+        case Refused(refusal):
+            return frames.refusal(refusal, answered_by(message))

@@ -13,12 +13,13 @@ Work: TypeAlias = Callable[[], Awaitable[None]]
 class Lanes:
     """Runs work lane by lane (PROTOCOL 10.1). Work must not raise but when it is cancelled."""
 
-    __slots__ = ("_lanes", "_limit", "_queued", "_room", "_tasks")
+    __slots__ = ("_elsewhere", "_lanes", "_limit", "_queued", "_room", "_tasks")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lanes: dict[str, list[Work]] = {}
         self._queued = 0
+        self._elsewhere = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._room: asyncio.Future[None] | None = None
 
@@ -34,15 +35,23 @@ class Lanes:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs work that waits for none."""
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(self._run(work))
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
         return task
+
+    def occupy(self) -> None:
+        """Counts work that runs elsewhere."""
+        self._elsewhere += 1
+
+    def vacate(self) -> None:
+        """Work that runs elsewhere has ended."""
+        self._elsewhere -= 1
+        self._tell_of_room()
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more should be taken in."""
-        return len(self._tasks) + self._queued >= self._limit
+        return len(self._tasks) + self._queued + self._elsewhere >= self._limit
 
     async def room(self) -> None:
         """Waits until there is room again."""
@@ -53,9 +62,11 @@ class Lanes:
 
     async def close(self) -> None:
         """Cancels all work and waits for its end."""
-        for task in self._tasks:
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
         self._lanes.clear()
 
     async def _work_off(self, lane: str, work: Work) -> None:
@@ -68,8 +79,17 @@ class Lanes:
             work = waiting.pop(0)
             self._queued -= 1
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            # Not a callback of the task: that would cost a turn of the loop for each message.
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.discard(task)
+            self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
         if self._room is not None and not self.is_full:
             self._room.set_result(None)
             self._room = None

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from aiohttp import WSMsgType
 from aiohttp.abc import AbstractStreamWriter
 
 from longcall_server.gateway.socket import Socket
@@ -20,18 +19,16 @@ class Gone(Exception):
 
 
 class Outbox:
-    """Sends text frames.
+    """Sends text frames, in the order of the calls.
 
-    `send` hands the frame to the socket before it first gives way, so that frames leave in the
-    order of the calls; then it waits while the socket holds more than its share. Who is held up
-    there, and who asks `is_blocked` before taking in more, keep the memory bounded.
+    `post` hands a frame to the socket at once. `send` then waits while the socket holds more than
+    its share: whoever can produce without end uses it, and who asks `is_blocked` before taking in
+    what makes more to send keeps the rest bounded.
     """
 
     __slots__ = (
-        "_held_up",
         "_high",
         "_on_stall",
-        "_room",
         "_stall_timeout",
         "_taken",
         "_taken_at",
@@ -58,9 +55,7 @@ class Outbox:
         self._writer = writer
         self._stall_timeout = stall_timeout_ms / 1000
         self._on_stall = on_stall
-        self._held_up = 0
         self._written = 0
-        self._room: asyncio.Future[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._taken = 0
         self._taken_at = 0.0
@@ -68,26 +63,28 @@ class Outbox:
         self._high = max(buffer_bytes - max_message_bytes, _LEAST_HIGH_WATER)
         transport.set_write_buffer_limits(high=self._high)
 
-    async def send(self, text: str) -> None:
+    def post(self, text: str) -> None:
         """Sends a frame; raises `Gone` if that cannot be."""
         data = text.encode()
         try:
-            await self._ws.send_frame(data, WSMsgType.TEXT)
-        except (ConnectionError, RuntimeError) as error:
+            self._ws.post(data)
+        except ConnectionError as error:
             raise Gone from error
         size = len(data)
         self._written += size + (2 if size < 126 else 4 if size < 65_536 else 10)
-        unsent = self._transport.get_write_buffer_size()
-        if unsent:
-            if self._watch is None:
-                self._begin_watch()
-            if unsent > self._high:
-                await self._drain()
+        if self._watch is None and self.is_waiting:
+            self._begin_watch()
+
+    async def send(self, text: str) -> None:
+        """Sends a frame, then waits for room."""
+        self.post(text)
+        if self.is_blocked:
+            await self.room()
 
     @property
     def is_blocked(self) -> bool:
         """Whether the bound is reached: nothing should be read that makes more to send."""
-        return self._held_up > 0
+        return self._transport.get_write_buffer_size() > self._high
 
     @property
     def is_waiting(self) -> bool:
@@ -95,23 +92,11 @@ class Outbox:
         return self._transport.get_write_buffer_size() > 0
 
     async def room(self) -> None:
-        """Waits until the bound is no longer reached."""
-        while self._held_up:
-            if self._room is None:
-                self._room = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._room)
-
-    async def _drain(self) -> None:
-        self._held_up += 1
+        """Waits until the bound is no longer reached; raises `Gone` if that will never be."""
         try:
             await self._writer.drain()
         except ConnectionError as error:
             raise Gone from error
-        finally:
-            self._held_up -= 1
-            if not self._held_up and self._room is not None:
-                self._room.set_result(None)
-                self._room = None
 
     async def close(self, code: int, reason: str, timeout_ms: int) -> None:
         """Says goodbye and closes; a peer that does not answer in time is cut off."""

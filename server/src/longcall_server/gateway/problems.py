@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Any
 
@@ -59,8 +60,15 @@ def bearer_token(request: web.Request) -> str | None:
 
 
 @web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+def problems(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
     """Makes every error of a route a problem document; what it was stays in the log."""
+    if hdrs.UPGRADE in request.headers:
+        # A connection answers for itself, and lives long: it needs no frame of ours below it.
+        return handler(request)
+    return _guarded(request, handler)
+
+
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPException as error:

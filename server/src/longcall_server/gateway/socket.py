@@ -37,6 +37,16 @@ class Socket(web.WebSocketResponse):
         self._linger_s = close_timeout_ms / 1000
         self._transport: asyncio.Transport | None = None
 
+    def post(self, data: bytes) -> None:
+        """Hands a text frame over; raises `ConnectionError` if the socket is closed."""
+        sending = self.send_frame(data, WSMsgType.TEXT)
+        try:
+            sending.send(None)
+        except StopIteration:
+            return
+        sending.close()
+        raise RuntimeError("the library waits although its limit is never reached")
+
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter:
         self._transport = request.transport
         return await super().prepare(request)
