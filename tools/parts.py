@@ -53,7 +53,7 @@ class Part:
 
 def all_parts() -> list[Part]:
     """Every part, in the order of the table: what fails soonest first."""
-    return [*checks(), *python_tests(), *javascript_tests(), *go_tests(), conformance()]
+    return [*checks(), *python_tests(), *javascript_tests(), *go_tests(), *conformance()]
 
 
 def checks() -> Iterator[Part]:
@@ -100,10 +100,13 @@ def go_tests() -> Iterator[Part]:
     yield Part("sdk-go", "test", every, needs=("go",), fast=tuple(go("test", "-short", "./...")))
 
 
-def conformance() -> Part:
-    """Every SDK and the reference server against the one suite."""
-    suite = run("longcall-conformance", "run", cwd=ROOT / "conformance-tests")
-    return Part("suite", "conformance", (suite,), wants=("node", "go"))
+def conformance() -> Iterator[Part]:
+    """Every SDK and the reference server against the one suite; then the example programs."""
+    folder = ROOT / "conformance-tests"
+    suite = run("longcall-conformance", "run", "--out", "out", cwd=folder)
+    yield Part("suite", "conformance", (suite,), wants=("node", "go"))
+    programs = run("pytest", "conformance-tests/programs")
+    yield Part("programs", "conformance", (programs,), wants=("node", "go"))
 
 
 def run(program: str, *arguments: str, cwd: Path = ROOT) -> Command:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a report: its rows as they come, its progress on standard error, its summary at the end.
+// Runs a report: its rows as they come, its progress on standard error, its result at the end.
 //
 //   LONGCALL_URL=ws://127.0.0.1:8765/v1/connect LONGCALL_TOKEN=… node report.mjs \
 //     '{"format":"csv","report_type":"monthly"}'
@@ -22,7 +22,7 @@ try {
       console.error("progress", event.percentage, event.message ?? "");
     } else console.error(event.status, event.attempt);
   }
-  console.log("summary", canonicalJson(await handle.result()));
+  console.log("result", canonicalJson(await handle.result()));
 } finally {
   await client.close();
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""Runs a report: its rows as they come, its progress on standard error, its summary at the end.
+r"""Runs a report: its rows as they come, its progress on standard error, its result at the end.
 
     LONGCALL_URL=ws://127.0.0.1:8765/v1/connect LONGCALL_TOKEN=… python report.py \
         '{"format":"csv","report_type":"monthly"}'
@@ -31,7 +31,7 @@ async def main() -> None:
                     print("progress", percentage, message or "", file=sys.stderr)
                 case Status(status=status, attempt=attempt):
                     print(status, attempt, file=sys.stderr)
-        print("summary", canonical_json(await handle.result()))
+        print("result", canonical_json(await handle.result()))
 
 
 asyncio.run(main())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Report runs a report: its rows as they come, its progress on standard error, its summary at the end.
+// Report runs a report: its rows as they come, its progress on standard error, its result at the end.
 //
 //	LONGCALL_URL=ws://127.0.0.1:8765/v1/connect LONGCALL_TOKEN=… go run ./examples/report \
 //		'{"format":"csv","report_type":"monthly"}'
@@ -64,12 +64,12 @@ func run(ctx context.Context) error {
 			fmt.Fprintln(os.Stderr, e.Status, e.Attempt)
 		}
 	}
-	summary, err := handle.Result(ctx)
+	result, err := handle.Result(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, "summary ")
-	return printLine(out, summary)
+	fmt.Fprint(out, "result ")
+	return printLine(out, result)
 }
 
 // printRows prints the rows of a chunk and shows them at once.
