@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 from service_harness import ANN, desk, limits, principal
 
 from longcall_server import Handlers, JsonValue, RequestContext
@@ -37,6 +37,18 @@ STRANGER = principal("ann", tenant="other")
 
 class Params(BaseModel):
     rows: list[int]
+
+
+class Picky(BaseModel):
+    values: dict[str, str] = {}
+    name: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _refuse(cls, name: str) -> str:
+        if name:
+            raise ValueError(f"nobody is called {name}")
+        return name
 
 
 @pytest.fixture
@@ -161,6 +173,17 @@ async def test_what_cannot_be_run_is_refused_and_not_stored(
         if pointer is not None:
             assert refusal.error.details == {"pointer": pointer}
         assert await at.store.get(at.key()) is None
+
+
+async def test_a_refusal_is_never_larger_than_a_message(handlers: Handlers, tmp_path: Path) -> None:
+    @handlers.register("picky")
+    async def picky(ctx: RequestContext, payload: Picky) -> None: ...
+
+    async with desk(handlers, tmp_path) as at:
+        for payload in ({"values": {"/" * 30_000: 1}}, {"name": "x" * 30_000}):
+            refusal = await at.submit("picky", payload)
+            assert code(refusal) == "VALIDATION_ERROR"
+            assert len(refusal.error.model_dump_json()) < 4096
 
 
 async def test_permission_is_asked_before_the_action_and_says_nothing_of_it(

@@ -126,6 +126,13 @@ def test_even_a_long_message_of_progress_yields() -> None:
     assert "progress" not in shown(snapshot(talkative, "attach", 2000))["request"]
 
 
+def test_even_a_long_message_of_an_error_yields() -> None:
+    error = json.dumps({"code": "HANDLER_ERROR", "message": "m" * 9000, "retryable": False})
+    frame = snapshot(record(status=RequestStatus.FAILED, error=error), "attach", 4096)
+    assert len(frame.encode()) <= 4096
+    assert shown(frame)["error"]["code"] == "HANDLER_ERROR"
+
+
 def test_a_page_takes_as_many_summaries_as_fit_and_always_one() -> None:
     many = [record(progress=progress(details="d" * 1000)) for _ in range(5)]
     assert len(fitting_summaries(many, 1_000_000)) == 5

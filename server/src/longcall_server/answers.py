@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from pydantic import MISSING
 
 from longcall_server.core.codes import ErrorCode
-from longcall_server.core.errors import error_info
+from longcall_server.core.errors import error_info, sendable_pointer, sendable_text
 from longcall_server.core.messages import ErrorInfo
 from longcall_server.stores.base import LogSlice, Record, SubmitOutcome, Submitted
 
@@ -78,7 +78,8 @@ def refused(code: ErrorCode, message: str, **fields: Any) -> Refused:
 
 def invalid(pointer: str, message: str) -> Refused:
     """A field is not as it should be."""
-    return refused(ErrorCode.VALIDATION_ERROR, message, details={"pointer": pointer})
+    details = {"pointer": sendable_pointer(pointer)}
+    return refused(ErrorCode.VALIDATION_ERROR, sendable_text(message), details=details)
 
 
 def not_found() -> Refused:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from longcall_server.core.codec import json_text
+from longcall_server.core.errors import sendable_text
 from longcall_server.core.events import timestamp
 from longcall_server.core.frames import quoted
 from longcall_server.stores.base import Record
@@ -51,7 +52,7 @@ def snapshot(record: Record, reply_to: str, max_bytes: int) -> str:
                 (whole, record.result, error),
                 (brief, record.result, error),
                 (brief, None, _without_details(error)),
-                (None, None, _without_details(error)),
+                (None, None, _brief(error)),
             )
         ),
     )
@@ -105,6 +106,16 @@ def _without_details(text: str | None) -> str | None:
         return text
     value = json.loads(text)
     value.pop("details", None)
+    return json_text(value)
+
+
+def _brief(error: str | None) -> str | None:
+    """An ErrorInfo with no more of its message than always fits."""
+    if error is None:
+        return None
+    value = json.loads(error)
+    value.pop("details", None)
+    value["message"] = sendable_text(value["message"])
     return json_text(value)
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 import json
 
 from longcall_server.core.codes import ERROR_CODES, ErrorCode
-from longcall_server.core.errors import Answered, JsonDefect, MessageError, error_info
+from longcall_server.core.errors import (
+    MAX_TEXT_BYTES,
+    Answered,
+    JsonDefect,
+    MessageError,
+    error_info,
+    sendable_pointer,
+    sendable_text,
+)
 
 
 def test_retryable_is_what_the_table_says_unless_given() -> None:
@@ -24,3 +32,17 @@ def test_an_error_says_where_before_what() -> None:
     assert str(error) == "VALIDATION_ERROR at '/nonce': too long"
     assert error.info.details == {"pointer": "/nonce"}
     assert str(JsonDefect("/a", "bad")) == "/a: bad"
+
+
+def test_a_pointer_that_is_too_long_names_what_encloses_it() -> None:
+    for key in ("x" * 5000, "~1" * 2000, "\u0001" * 600):
+        error = MessageError(ErrorCode.VALIDATION_ERROR, "bad", pointer=f"/payload/0/{key}/a")
+        assert error.info.details == {"pointer": "/payload/0"}
+    assert sendable_pointer("/" + "x" * 5000) == ""
+    assert sendable_pointer("/a/" + "x" * 1000) == "/a/" + "x" * 1000
+
+
+def test_a_text_that_is_too_long_is_cut() -> None:
+    assert sendable_text("short") == "short"
+    for character in ("a", "\u0001", "\U0001f600"):
+        assert len(json.dumps(sendable_text(character * 9000))) <= MAX_TEXT_BYTES

@@ -11,13 +11,17 @@ says. Errors never carry the offending text itself: it may hold a token.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import MISSING
 
 from longcall_server.core.codes import ERROR_CODES, ErrorCode
 from longcall_server.core.messages import ErrorInfo
+
+MAX_TEXT_BYTES: Final = 1_536
+"""The most that a message or a pointer of ours takes: both fit into the smallest message."""
 
 
 class ProtocolError(Exception):
@@ -68,7 +72,7 @@ class MessageError(ProtocolError):
         """The error as it is sent."""
         details = dict(self.details or {})
         if self.pointer is not None:
-            details["pointer"] = self.pointer
+            details["pointer"] = sendable_pointer(self.pointer)
         return error_info(self.code, self.problem, details=details or MISSING)
 
 
@@ -88,3 +92,21 @@ def error_info(
         retry_after_ms=MISSING if retry_after_ms is None else retry_after_ms,
         details=details,
     )
+
+
+def sendable_pointer(pointer: str) -> str:
+    """The pointer, or that of the nearest enclosing value where it is too long to be sent.
+
+    Keys can be as long as a message, and no answer may be longer than one (PROTOCOL 10.44.1).
+    """
+    while len(json.dumps(pointer)) > MAX_TEXT_BYTES:
+        pointer = pointer.rpartition("/")[0]
+    return pointer
+
+
+def sendable_text(text: str) -> str:
+    """The text, cut where it is too long to be sent: validators may quote what they were given."""
+    if len(json.dumps(text)) <= MAX_TEXT_BYTES:
+        return text
+    # Each character takes twelve bytes at most, as a pair of escapes.
+    return text[: MAX_TEXT_BYTES // 12 - 1] + "…"
