@@ -183,7 +183,7 @@ export class RequestHandle<Result = unknown, Data = unknown>
       patience,
       () => this.timeout(state),
     );
-    if (state.outcome?.isAnswer === false && state.outcome.error) throw state.outcome.error;
+    if (state.outcome?.ending === "loss" && state.outcome.error) throw state.outcome.error;
   }
 
   /** Calls the application for each event until the end. @internal */

@@ -27,6 +27,12 @@ export interface ListQuestion extends Question<ListingMessage> {
   readonly text: string;
 }
 
+/** An `attach` that awaits its snapshot, and who asked for that. */
+export interface AttachQuestion {
+  readonly state: TrackedRequest;
+  readonly askers: readonly Question<Snapshot>[];
+}
+
 /** What a welcome tells. */
 export interface Terms {
   readonly limits: Limits;
@@ -47,7 +53,7 @@ export class Link {
 
   // What awaits an answer here, in the order of sending.
   readonly unanswered = new Map<string, TrackedRequest>();
-  readonly attaches = new Map<string, Question<Snapshot>[][]>();
+  readonly attaches = new Map<string, AttachQuestion[]>();
   readonly cancels = new Map<string, CancelQuestion[]>();
   readonly lists = new Map<string, ListQuestion>();
 

@@ -5,7 +5,7 @@ import { isTerminalStatus } from "../generated/codes.js";
 import type * as wire from "../generated/messages.js";
 import type { Context } from "./context.js";
 import { dequeue, type Link } from "./link.js";
-import type { TrackedRequest } from "./request.js";
+import type { Outcome, TrackedRequest } from "./request.js";
 import { anotherIncarnation, type Requests } from "./requests.js";
 
 /** A message that is about a request, or answers a question of the application. */
@@ -51,7 +51,7 @@ export class Receiver {
         return undefined;
       case "response":
         link.unanswered.delete(message.request_id);
-        this.#end(message.request_id, { result: message.result });
+        this.#end(message.request_id, { ending: "answer", result: message.result });
         return undefined;
       case "error":
         if (message.seq === undefined) return this.#refusal(link, message, now);
@@ -150,14 +150,17 @@ export class Receiver {
   ): void {
     link.cursors.delete(state.id); // PROTOCOL 4.5.5
     for (const reader of state.readers) reader.finish(seq);
-    if (message.type === "complete") this.#end(state.id, { result: message.result });
-    else this.#end(state.id, { error: this.#error(message.error, state) });
+    const of =
+      message.type === "complete"
+        ? { result: message.result }
+        : { error: this.#error(message.error, state) };
+    this.#end(state.id, { ending: "event", ...of });
     this.#requests.touch(state);
   }
 
-  #end(requestId: string, of: { result?: unknown; error?: LongcallError }): void {
+  #end(requestId: string, outcome: Outcome): void {
     const state = this.#requests.known.get(requestId);
-    if (state !== undefined) this.#requests.end(state, { ...of, isAnswer: true });
+    if (state !== undefined) this.#requests.end(state, outcome);
   }
 
   #snapshot(link: Link, message: wire.SnapshotMessage): void {
@@ -175,7 +178,7 @@ export class Receiver {
       state.releaseProgress();
     }
     cancel?.resolve();
-    for (const question of asked ?? []) question.resolve(snapshotFrom(message));
+    for (const question of asked?.askers ?? []) question.resolve(snapshotFrom(message));
     if (state !== undefined) this.#requests.touch(state);
   }
 
@@ -189,7 +192,7 @@ export class Receiver {
 
   /** Ends the handle, or, after its end, whoever reads its log again. */
   #fail(state: TrackedRequest, error: LongcallError): void {
-    this.#requests.end(state, { error, isAnswer: false });
+    this.#requests.end(state, { ending: "loss", error });
     for (const reader of state.readers) if (!reader.isPassive) reader.fail(error);
     this.#requests.touch(state);
   }
@@ -222,7 +225,8 @@ export class Receiver {
     if (!link.unanswered.delete(state.id)) return;
     if (message.executed) {
       // PROTOCOL 10.9: it ran, and failed.
-      this.#end(state.id, { error: this.#error(message.error, state, { executed: true }) });
+      const error = this.#error(message.error, state, { executed: true });
+      this.#end(state.id, { ending: "answer", error });
     } else if (state.sends > 1 && message.error.retryable) {
       const { sender } = this.#requests;
       const waitMs = this.#context.retryWaitMs(state.refusals++, message.error.retry_after_ms);
@@ -232,7 +236,7 @@ export class Receiver {
     } else {
       // PROTOCOL 10.4: nothing was stored, if it was sent once only.
       const error = this.#error(message.error, state, { outcomeUnknown: state.sends > 1 });
-      this.#requests.end(state, { error, isAnswer: false });
+      this.#requests.end(state, { ending: "loss", error });
     }
   }
 
@@ -243,17 +247,17 @@ export class Receiver {
     error: wire.ErrorInfo,
     now: number,
   ): void {
-    const asked = dequeue(link.attaches, requestId) ?? [];
+    const { askers = [] } = dequeue(link.attaches, requestId) ?? {};
     link.cursors.delete(requestId);
     const isFinal = !error.retryable || error.code === "NOT_FOUND" || error.code === "CONFLICT";
     if (state === undefined || isFinal) {
       // PROTOCOL 4.3.12, 10.33
       const failure = this.#error(error, state);
-      for (const question of asked) question.reject(failure);
+      for (const question of askers) question.reject(failure);
       if (state !== undefined) this.#fail(state, failure);
       return;
     }
-    state.snapshots.unshift(...asked);
+    state.snapshots.unshift(...askers);
     const waitMs = this.#context.retryWaitMs(state.refusals++, error.retry_after_ms);
     this.#context.timers.set(`attach ${requestId}`, now + waitMs, () => {
       this.#requests.sender.mark(state);

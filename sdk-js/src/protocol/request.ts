@@ -9,15 +9,17 @@ import { type Question, Signal } from "./signals.js";
 export type Phase = "waiting" | "sent" | "stored" | "ended";
 
 /**
- * How a request ended for this client.
- *
- * `isAnswer` is false when the handle ended by anything but an answer or the terminal event: then an
- * iterator throws the error instead of ending.
+ * By what a handle ended: the terminal `event` of its log, which can be read again; the `answer` to a
+ * quick request, which has no log; or a `loss`, which is anything else: refused, gone, closed. After
+ * a loss an iterator throws the error instead of ending.
  */
+export type Ending = "event" | "answer" | "loss";
+
+/** How a request ended for this client: with a result or an error. */
 export interface Outcome {
+  readonly ending: Ending;
   readonly result?: unknown;
   readonly error?: LongcallError;
-  readonly isAnswer: boolean;
 }
 
 /** A `cancel` that is to be sent, or awaits its answer. */
@@ -88,7 +90,7 @@ export class TrackedRequest {
 
   /** True when there is a log to read. */
   get hasLog(): boolean {
-    return this.phase === "stored" || this.createdAt !== undefined;
+    return this.phase === "stored" || this.outcome?.ending === "event";
   }
 
   /**

@@ -35,7 +35,7 @@ export class Requests {
   constructor(context: Context) {
     this.#context = context;
     this.sender = new Sender(context, this.known, (state, error) =>
-      this.end(state, { error, isAnswer: false }),
+      this.end(state, { ending: "loss", error }),
     );
   }
 
@@ -99,8 +99,7 @@ export class Requests {
 
   #addReader(state: TrackedRequest, reader: EventReader): void {
     const { outcome, progress } = state;
-    if (outcome?.isAnswer === false && outcome.error) reader.fail(outcome.error);
-    else if (outcome !== undefined && !state.hasLog) reader.finishEmpty();
+    if (outcome !== undefined && outcome.ending !== "event") endReader(reader, outcome);
     if (progress !== undefined) reader.offerProgress(progress);
     state.readers.add(reader);
   }
@@ -122,7 +121,7 @@ export class Requests {
         details,
         requestId: state.id,
       });
-      this.end(state, { error, isAnswer: false });
+      this.end(state, { ending: "loss", error });
       question.resolve();
     } else {
       state.cancels.push({ ...question, text });
@@ -180,18 +179,12 @@ export class Requests {
     this.sender.forget(state);
     this.#context.timers.cancel(`resend ${state.id}`);
     for (const link of this.#context.links) link.unanswered.delete(state.id);
-    const isQuick = outcome.isAnswer && !state.hasLog;
-    for (const reader of state.readers) {
-      if (!outcome.isAnswer && outcome.error) reader.fail(outcome.error);
-      else if (isQuick) reader.finishEmpty();
-    }
     for (const cancel of [...state.cancels, ...state.keptCancels]) cancel.resolve();
     state.cancels = [];
     state.keptCancels = [];
-    if (!state.hasLog || !outcome.isAnswer) {
-      for (const snapshot of state.snapshots) {
-        snapshot.reject((!outcome.isAnswer && outcome.error) || noSnapshot(state));
-      }
+    if (outcome.ending !== "event") {
+      for (const reader of state.readers) endReader(reader, outcome);
+      for (const snapshot of state.snapshots) snapshot.reject(noSnapshot(state));
       state.snapshots = [];
     }
     state.changed.fire();
@@ -208,7 +201,9 @@ export class Requests {
         for (const question of questions) question.reject(error(this.known.get(id)));
       }
       for (const [id, asked] of link.attaches) {
-        for (const question of asked.flat()) question.reject(error(this.known.get(id)));
+        for (const { askers } of asked) {
+          for (const question of askers) question.reject(error(this.known.get(id)));
+        }
       }
     }
     for (const state of [...this.known.values()]) {
@@ -219,7 +214,7 @@ export class Requests {
       state.cancels = [];
       state.keptCancels = [];
       state.snapshots = [];
-      this.end(state, { error: error(state), isAnswer: false });
+      this.end(state, { ending: "loss", error: error(state) });
     }
     this.known.clear();
   }
@@ -241,9 +236,11 @@ export class Requests {
     for (const [id, questions] of link.cancels) {
       this.#askCancelsAgain(id, questions, isTooBig ? last : undefined, limit);
     }
-    for (const [id, asked] of link.attaches) {
-      const state = this.known.get(id);
-      state?.snapshots.unshift(...asked.flat());
+    for (const { state, askers } of [...link.attaches.values()].flat()) {
+      if (askers.length === 0) continue;
+      const known = this.known.get(state.id) ?? state; // it may have been forgotten meanwhile
+      this.known.set(state.id, known);
+      known.snapshots.push(...askers);
     }
     for (const question of link.lists.values()) {
       if (isTooBig && question === last)
@@ -251,7 +248,7 @@ export class Requests {
       else this.sender.ask(question);
     }
     if (isTooBig && last instanceof TrackedRequest && link.unanswered.has(last.id)) {
-      this.end(last, { error: tooLarge(last.size, limit, last), isAnswer: false });
+      this.end(last, { ending: "loss", error: tooLarge(last.size, limit, last) });
     }
     this.sender.resend([...link.unanswered.values()].filter((state) => this.isToBeResent(state)));
     for (const state of this.known.values()) this.sender.mark(state);
@@ -295,10 +292,18 @@ function identityOf(text: string): string {
   return canonicalJson([action, payload]);
 }
 
-/** Returns the error for a snapshot of what was never stored. PROTOCOL 10.11. */
-function noSnapshot(state: TrackedRequest): RequestError {
+/** Ends an iterator of a request without terminal event: there was none, or it cannot be had. */
+function endReader(reader: EventReader, { ending, error }: Outcome): void {
+  if (ending === "loss" && error !== undefined) reader.fail(error);
+  else reader.finishEmpty();
+}
+
+/** Returns the error for a snapshot of what has no log: it was never stored, or is lost. */
+function noSnapshot({ id, outcome }: TrackedRequest): LongcallError {
+  if (outcome?.ending === "loss" && outcome.error !== undefined) return outcome.error;
+  // PROTOCOL 10.11
   return localError("NOT_FOUND", "the request was answered at once, and is not stored", {
-    requestId: state.id,
+    requestId: id,
   });
 }
 

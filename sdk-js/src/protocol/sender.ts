@@ -225,19 +225,19 @@ export class Sender {
 
   /** Returns what makes this link read the log where it is wanted; `undefined` if it does. */
   #reconcile(link: Link, state: TrackedRequest): AttachMessage | DetachMessage | undefined {
-    const isPaused = this.#context.timers.has(`attach ${state.id}`); // refused; its turn comes
-    // PROTOCOL 4.5.9: no `attach` while the `request` of that id is unanswered here.
-    if (!state.hasLog || isPaused || link.unanswered.has(state.id)) return undefined;
     const { id: request_id, wanted } = state;
     if ((this.#known.get(request_id) ?? state) !== state) return undefined; // another's cursor
-    const cursor = link.cursors.get(request_id);
     const isAsked = state.snapshots.length > 0 || state.isPolled;
     if (wanted === undefined && !isAsked) {
       return link.cursors.delete(request_id) ? { type: "detach", request_id } : undefined;
     }
+    const isPaused = this.#context.timers.has(`attach ${request_id}`); // refused; its turn comes
+    // PROTOCOL 4.5.9: no `attach` while the `request` of that id is unanswered here.
+    if (!state.hasLog || isPaused || link.unanswered.has(request_id)) return undefined;
+    const cursor = link.cursors.get(request_id);
     const isRight = cursor !== undefined && !cursor.isBroken && cursor.position <= (wanted ?? -1);
     if (isRight && !isAsked) return undefined;
-    enqueue(link.attaches, request_id, state.snapshots);
+    enqueue(link.attaches, request_id, { state, askers: state.snapshots });
     state.snapshots = [];
     state.isPolled = false;
     if (wanted === undefined) {

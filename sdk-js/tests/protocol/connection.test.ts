@@ -415,8 +415,8 @@ describe("goaway", () => {
     const [quick, stored] = [bench.submit("a"), bench.stored("b")];
     bench.server(goaway);
     bench.serverOn(1, { type: "response", request_id: "a", result: 1 }, complete("b", 2, 2));
-    expect(quick.outcome).toEqual({ result: 1, isAnswer: true });
-    expect(stored.outcome).toEqual({ result: 2, isAnswer: true });
+    expect(quick.outcome).toEqual({ ending: "answer", result: 1 });
+    expect(stored.outcome).toEqual({ ending: "event", result: 2 });
   });
 
   test("a second one on the same connection is ignored (6.8.9)", () => {

@@ -63,7 +63,7 @@ describe("events", () => {
       },
     ]);
     expect([reader.isOver, reader.error]).toEqual([true, undefined]);
-    expect(state.outcome).toEqual({ result: { rows: 1 }, isAnswer: true });
+    expect(state.outcome).toEqual({ ending: "event", result: { rows: 1 } });
   });
 
   test("a terminal error ends the iteration without raising, and carries the attempt (9.2.5)", () => {

@@ -40,7 +40,7 @@ describe("submitting", () => {
       { type: "request", id: "a", action: "report", payload: { x: 1 } },
     ]);
     bench.server(response("a", { y: 2 }));
-    expect(state.outcome).toEqual({ result: { y: 2 }, isAnswer: true });
+    expect(state.outcome).toEqual({ ending: "answer", result: { y: 2 } });
     const reader = bench.iterate(state);
     expect([reader.isOver, reader.error]).toEqual([true, undefined]);
     expect(bench.snapshot(state).error).toBeInstanceOf(NotFoundError);
@@ -51,7 +51,7 @@ describe("submitting", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
     bench.server({ ...refusal("request", "a", "HANDLER_ERROR"), executed: true });
-    expect(state.outcome).toMatchObject({ isAnswer: true });
+    expect(state.outcome).toMatchObject({ ending: "answer" });
     expect(state.outcome?.error).toBeInstanceOf(HandlerError);
     expect(state.outcome?.error).toMatchObject({
       executed: true,
@@ -70,7 +70,7 @@ describe("submitting", () => {
       retryAfterMs: 7,
       outcomeUnknown: false,
     });
-    expect(state.outcome?.isAnswer).toBe(false);
+    expect(state.outcome?.ending).toBe("loss");
   });
 
   test("an unknown code is an InternalError with its raw code and retryable (7.1.4)", () => {
