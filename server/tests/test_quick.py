@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from service_harness import ANN, LAPTOP, PHONE, Desk, desk, limits
 from longcall_server import HandlerError, Handlers, RequestContext
 from longcall_server.answers import Acknowledged, Answered, CancelAccepted, QuickFailed, Refused
 from longcall_server.core.messages import RequestMessage
-from longcall_server.quick import QuickRun, until_known
+from longcall_server.quick import QuickRun
 from longcall_server.requests import ServiceSettings
 from longcall_server.stores.base import OutcomeUnknown, StoreUnavailable
 
@@ -426,43 +425,3 @@ async def test_a_server_that_stops_leaves_no_execution_behind(
         answer = await run.outcome()
         assert isinstance(answer, Refused)
         assert answer.error.code == "UNAVAILABLE"
-
-
-# --- until_known ---------------------------------------------------------------------------------
-
-
-def _raising(*errors: type[Exception]) -> tuple[Callable[[], Awaitable[str]], list[int]]:
-    left = list(errors)
-    tries: list[int] = []
-
-    async def write() -> str:
-        tries.append(1)
-        if left:
-            raise left.pop(0)
-        return "written"
-
-    return write, tries
-
-
-async def test_unavailable_is_raised_at_once_unless_something_may_have_been_written() -> None:
-    write, tries = _raising(StoreUnavailable)
-    with pytest.raises(StoreUnavailable):
-        await until_known(write, 10_000)
-    assert len(tries) == 1
-    write, tries = _raising(OutcomeUnknown, StoreUnavailable, StoreUnavailable)
-    assert await until_known(write, 10_000) == "written"
-    assert len(tries) == 4
-
-
-async def test_after_an_unknown_outcome_only_unknown_is_ever_raised() -> None:
-    write, _ = _raising(OutcomeUnknown, *[StoreUnavailable] * 100)
-    with pytest.raises(OutcomeUnknown):
-        await until_known(write, 1)
-
-
-async def test_waiting_for_the_store_ends_with_its_reason() -> None:
-    wanted = [True, True, False]
-    write, tries = _raising(*[StoreUnavailable] * 100)
-    with pytest.raises(StoreUnavailable):
-        await until_known(write, 10_000, wait_for_store=lambda: wanted.pop(0))
-    assert len(tries) == 3

@@ -47,7 +47,7 @@ async def test_every_request_ends_once_and_every_chunk_is_seen_once(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = Random(seed)
-    monkeypatch.setattr("longcall_server.worker.writer._FIRST_WAIT", 0.001)
+    monkeypatch.setattr("longcall_server.stores.outcomes._FIRST_WAIT", 0.001)
     monkeypatch.setattr("longcall_server.worker.worker._RETRY_STORE", 0.01)
     handlers = Handlers()
 

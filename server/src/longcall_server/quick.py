@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol
 
 from longcall_server import executor
 from longcall_server.answers import Answered, Outcome, QuickFailed, stored, unavailable
@@ -35,11 +35,7 @@ from longcall_server.stores.base import (
     StoreUnavailable,
     SubmitOutcome,
 )
-
-T = TypeVar("T")
-
-_FIRST_WAIT = 0.05
-_LONGEST_WAIT = 2.0
+from longcall_server.stores.outcomes import until_known
 
 
 class QuickHost(Protocol):
@@ -50,38 +46,6 @@ class QuickHost(Protocol):
 
     def adopt(self, claimed: Claimed, execution: Execution) -> None:
         """Takes the running execution over; its outcome will come from the log."""
-
-
-async def until_known(
-    write: Callable[[], Awaitable[T]],
-    patience_ms: int,
-    *,
-    wait_for_store: Callable[[], bool] = lambda: False,
-) -> T:
-    """Repeats one idempotent write while its outcome is unknown (PROTOCOL 10.3).
-
-    Raises `StoreUnavailable` only if nothing can have been written, once `wait_for_store()` is
-    false or the patience is over; `OutcomeUnknown` when the patience is over and nobody knows.
-    """
-    loop = asyncio.get_running_loop()
-    ends_at = loop.time() + patience_ms / 1000
-    wait = _FIRST_WAIT
-    unknown = False
-    while True:
-        try:
-            return await write()
-        except OutcomeUnknown:
-            unknown = True
-            if loop.time() >= ends_at:
-                raise
-        except StoreUnavailable:
-            late = loop.time() >= ends_at
-            if unknown and late:
-                raise OutcomeUnknown from None
-            if not unknown and (late or not wait_for_store()):
-                raise
-        await asyncio.sleep(wait)
-        wait = min(2 * wait, _LONGEST_WAIT)
 
 
 class QuickRun:
@@ -181,6 +145,7 @@ class QuickRun:
         execution, host = self.execution, self._host
         try:
             submitted = await until_known(
+                "a promotion",
                 # PROTOCOL 5.3.6: no limit refuses what is running already.
                 lambda: self._store.submit(
                     new,
@@ -193,7 +158,7 @@ class QuickRun:
                         progress=execution.progress,
                     ),
                 ),
-                self._patience_ms,
+                patience_ms=self._patience_ms,
                 wait_for_store=lambda: not execution.done,
             )
         except StoreUnavailable:

@@ -40,7 +40,7 @@ from longcall_server.core.messages import (
 from longcall_server.executor import Executor
 from longcall_server.handlers.attempt import Call
 from longcall_server.handlers.registry import Handlers
-from longcall_server.quick import QuickHost, QuickRun, until_known
+from longcall_server.quick import QuickHost, QuickRun
 from longcall_server.stores.base import (
     BadCursor,
     ListFilter,
@@ -54,6 +54,7 @@ from longcall_server.stores.base import (
     StoreUnavailable,
     SubmitOutcome,
 )
+from longcall_server.stores.outcomes import until_known
 
 T = TypeVar("T")
 
@@ -297,4 +298,9 @@ class RequestService:
         )
 
     async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
-        return await until_known(write, self._settings.patience_ms)
+        return await until_known(
+            "a write",
+            write,
+            patience_ms=self._settings.patience_ms,
+            wait_for_store=lambda: False,
+        )

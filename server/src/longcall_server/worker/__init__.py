@@ -3,6 +3,6 @@
 
 from longcall_server.worker.sweeper import Sweeper
 from longcall_server.worker.worker import Worker
-from longcall_server.worker.writer import LeaseWriter, until_known
+from longcall_server.worker.writer import LeaseWriter
 
-__all__ = ["LeaseWriter", "Sweeper", "Worker", "until_known"]
+__all__ = ["LeaseWriter", "Sweeper", "Worker"]

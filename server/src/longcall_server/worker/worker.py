@@ -35,8 +35,9 @@ from longcall_server.stores.base import (
     RequestKey,
     Store,
 )
+from longcall_server.stores.outcomes import until_known
 from longcall_server.worker.sweeper import Sweeper
-from longcall_server.worker.writer import LeaseWriter, log_failure, until_known
+from longcall_server.worker.writer import LeaseWriter, log_failure
 
 _log = logging.getLogger(__name__)
 

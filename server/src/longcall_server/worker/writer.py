@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 from longcall_server.bus.base import Bus
 from longcall_server.core import events
@@ -18,33 +17,13 @@ from longcall_server.stores.base import (
     Fenced,
     Lease,
     LogFull,
-    OutcomeUnknown,
     Store,
     StoredProgress,
     StoreError,
-    StoreUnavailable,
 )
+from longcall_server.stores.outcomes import until_known
 
 _log = logging.getLogger(__name__)
-_FIRST_WAIT = 0.05
-_LONGEST_WAIT = 2.0
-
-T = TypeVar("T")
-
-
-async def until_known(what: str, write: Callable[[], Awaitable[T]]) -> T:
-    """Repeats one idempotent write until its outcome is known (PROTOCOL 10.3).
-
-    It ends with the write's own answer or error, or when its task is cancelled.
-    """
-    wait = _FIRST_WAIT
-    while True:
-        try:
-            return await write()
-        except (OutcomeUnknown, StoreUnavailable) as error:
-            _log.warning("%s is repeated: %r", what, error)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
 
 
 def log_failure(what: str, error: Exception) -> None:
@@ -104,8 +83,13 @@ class LeaseWriter:
         # the next operation number would be wrong.
         write = asyncio.create_task(self._write(draft, checkpoint))
         self._writes.add(write)
-        write.add_done_callback(self._writes.discard)
+        write.add_done_callback(self._forget)
         return await asyncio.shield(write)
+
+    def _forget(self, write: asyncio.Task[int]) -> None:
+        self._writes.discard(write)
+        if not write.cancelled():
+            write.exception()  # who waited for it may be gone: then nobody needs to know
 
     async def _write(self, draft: EventDraft | None, checkpoint: str | None) -> int:
         async with self._turn:
