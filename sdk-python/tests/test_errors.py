@@ -55,6 +55,12 @@ def test_text_names_what_matters() -> None:
     assert "withdrawn" in str(longcall.WaitTimeout("r", sent=False))
 
 
+def test_text_of_a_validation_error_names_the_place() -> None:
+    error = request_error("VALIDATION_ERROR", "too long", details={"pointer": "/metadata/k"})
+    assert str(error) == "VALIDATION_ERROR: too long at /metadata/k"
+    assert str(request_error("VALIDATION_ERROR", "no")) == "VALIDATION_ERROR: no"
+
+
 def test_tree_in_the_docstring_is_the_tree() -> None:
     drawn = set(re.findall(r"[├└]── (\w+)", errors.__doc__ or "")) | {"LongcallError"}
     real = {

@@ -231,6 +231,10 @@ class RequestError(LongcallError):
 class ValidationError(RequestError):
     """Raised when a message or payload does not fit; `details["pointer"]` names the place."""
 
+    def __str__(self) -> str:
+        pointer = self.details.get("pointer") if isinstance(self.details, dict) else None
+        return f"{super().__str__()} at {pointer}" if pointer else super().__str__()
+
 
 class UnauthorizedError(RequestError):
     """Raised when the token is missing, refused, expired, or names another identity."""
