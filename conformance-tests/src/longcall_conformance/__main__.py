@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--out", type=Path, default=Path("out"), help="default: %(default)s")
     run.add_argument("--folder", type=Path, default=Path(), help="where drivers are started")
+    run.add_argument(
+        "--jobs", type=int, default=2, choices=range(1, 17), metavar="N", help="plays at a time"
+    )
     for command in (run, commands.add_parser("list", help="show cases")):
         command.add_argument("--cases", type=Path, default=Path("cases"), help="default: cases")
         command.add_argument(
@@ -91,6 +94,7 @@ def _run(cases: list[Case], options: argparse.Namespace) -> int:
         manifest=Manifest.load(manifest) if manifest else None,
         folder=options.folder,
         fixtures=options.out / "fixtures",
+        jobs=options.jobs,
     )
     results = asyncio.run(run_plan(plan, _show))
     write_results(options.out / "results.json", results)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,19 +40,27 @@ class Plan:
     """Where drivers are started."""
     fixtures: Path
     """Where files that cases need are made, once."""
+    jobs: int = 2
+    """How many plays go on at a time; each has its own peers, and tenants of its own."""
 
 
 async def run_plan(plan: Plan, on_result: Callable[[Result], None]) -> list[Result]:
-    """Runs everything; hands out each result as it comes."""
-    results: list[Result] = []
+    """Runs everything, `jobs` plays at a time; hands out each result as it comes."""
+    turns = asyncio.Semaphore(plan.jobs)
     async with ServerPool(plan.manifest, plan.fixtures) as servers:
-        for case in plan.cases:
-            drivers = plan.drivers if case.uses_driver else (None,)
-            for driver in drivers:
+
+        async def play(case: Case, driver: DriverCommand | None) -> Result:
+            async with turns:
                 result = await run_case(plan, case, driver, servers)
                 on_result(result)
-                results.append(result)
-    return results
+                return result
+
+        plays = [
+            play(case, driver)
+            for case in plan.cases
+            for driver in (plan.drivers if case.uses_driver else (None,))
+        ]
+        return list(await asyncio.gather(*plays))
 
 
 async def run_case(
@@ -93,10 +102,12 @@ async def _play(
             findings = [
                 f"{check['check']}: {wrong}"
                 for check in case.checks
-                if (wrong := run_check(play, check)) is not None
+                if (wrong := await asyncio.to_thread(run_check, play, check)) is not None
             ]
         except (StepFailed, CommandFailed) as error:
             findings = [str(error), *_context(driver)]
+        except DriverCrash as error:
+            raise DriverCrash("\n".join([str(error), *_context(driver)])) from None
         finally:
             leaks = await driver.stop() if driver is not None else []
             await play.end()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ class ServerPool:
         self._manifest = manifest
         self._fixtures = fixtures.resolve()
         self._shared: dict[str, ServerProcess] = {}
+        self._making = asyncio.Lock()
         self.secret = secrets.token_hex(32)
 
     async def __aenter__(self) -> Self:
@@ -41,8 +43,9 @@ class ServerPool:
             return
         if self._manifest is None:
             raise CaseRefused(f"{case.name} needs a server: name its manifest with --server")
-        for name in case.server.get("fixtures", ()):
-            await make_fixture(self._manifest, name, self._fixtures)
+        async with self._making:
+            for name in case.server.get("fixtures", ()):
+                await make_fixture(self._manifest, name, self._fixtures)
         if not case.ends_servers:
             yield await self._share(self._manifest, case.server)
             return
@@ -55,11 +58,12 @@ class ServerPool:
 
     async def _share(self, manifest: Manifest, needs: dict[str, Any]) -> ServerProcess:
         key = json.dumps([needs.get("handlers"), needs.get("limits")], sort_keys=True)
-        server = self._shared.get(key)
-        if server is None or not server.is_running:
-            if server is not None:
-                await server.stop()
-            server = ServerProcess(manifest, needs, self._fixtures, self.secret)
-            self._shared[key] = server
-            await server.start()
-        return server
+        async with self._making:
+            server = self._shared.get(key)
+            if server is None or not server.is_running:
+                if server is not None:
+                    await server.stop()
+                server = ServerProcess(manifest, needs, self._fixtures, self.secret)
+                self._shared[key] = server
+                await server.start()
+            return server
