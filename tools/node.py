@@ -23,16 +23,14 @@ def ensure() -> str | None:
         stamp = folder / STAMP
         if stamp.is_file() and stamp.read_text() == wanted:
             continue
-        say(f"npm install in {folder.relative_to(ROOT)}")
-        # Not `npm ci`: it refuses a lock file that lacks a package for another platform, and a
-        # registry may have only those of this one. `--no-save` keeps to the lock, and leaves it be.
-        install = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]
+        say(f"npm ci in {folder.relative_to(ROOT)}")
+        install = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
         done = subprocess.run(install, cwd=folder, stdout=sys.stderr, check=False)
         if done.returncode == 0:
             stamp.write_text(wanted)
         else:
             failed.append(str(folder.relative_to(ROOT)))
-    return f"npm install failed in {', '.join(failed)}" if failed else None
+    return f"npm ci failed in {', '.join(failed)}" if failed else None
 
 
 def fingerprint(folder: Path) -> str:

@@ -2,6 +2,7 @@
 """What `make test` consists of: one row a part. How parts are run stands in run_tests.py."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,13 +12,13 @@ from sources import tracked
 
 BIN = VENV / "bin"
 
-# Folder of a Python package -> where its code and its tests stand, relative to it.
+# Folder of a Python package -> the folders in it that hold Python, its import package's first.
 PYTHON_PACKAGES = {
     "server": ("src", "tests"),
-    "sdk-python": ("src", "tests"),
+    "sdk-python": ("src", "tests", "examples"),
     "codegen": ("src", "tests"),
-    "conformance-tests": ("src", "tests"),
-    "server/examples": ("longcall_demo", "tests"),
+    "conformance-tests": ("src", "tests", "programs", "drivers/python"),
+    "server/examples": (".", "tests"),
 }
 TOX_ENVIRONMENTS = {
     "server": "server",
@@ -121,14 +122,11 @@ def python(*arguments: str) -> Command:
 
 def mypy() -> Iterator[Command]:
     """Each package by itself: test modules of two packages may bear one name."""
-    for folder, (code, tests) in {**PYTHON_PACKAGES, "tools": ("", "tests")}.items():
-        base = f"{folder}/{code}" if code == "src" else folder
-        typed = [f"{folder}/{part}" for part in (code, tests)] if code else [folder]
+    for folder, roots in {**PYTHON_PACKAGES, "tools": (".", "tests")}.items():
+        bases = [os.path.normpath(f"{folder}/{root}") for root in roots]
+        typed = bases[:1] if roots[0] == "." else bases
         cache = f".mypy_cache/{folder.replace('/', '-')}"
-        yield replace(
-            run("mypy", "--cache-dir", cache, *typed),
-            env={"MYPYPATH": f"{base}:{folder}/{tests}"},
-        )
+        yield replace(run("mypy", "--cache-dir", cache, *typed), env={"MYPYPATH": ":".join(bases)})
 
 
 def schema() -> Iterator[Command]:

@@ -37,7 +37,7 @@ def test_what_is_locked_is_installed_once_and_anew_when_it_changed(
 
 def test_a_failed_installation_is_told_and_tried_again(folder: Path, program: WriteProgram) -> None:
     program("npm", "exit 1")
-    assert node.ensure() == "npm install failed in sdk"
+    assert node.ensure() == "npm ci failed in sdk"
 
     program("npm", "")
     assert node.ensure() is None

@@ -24,6 +24,22 @@ def test_no_python_package_is_left_out() -> None:
     assert folders == set(PACKAGES["dev"])
 
 
+def test_no_python_file_goes_untyped() -> None:
+    roots = [
+        ROOT / word
+        for part in all_parts()
+        if part.name == "mypy"
+        for command in part.commands
+        for word in command.argv[3:]
+    ]
+
+    assert [
+        str(path)
+        for path in tracked()
+        if path.suffix == ".py" and not any((ROOT / path).is_relative_to(root) for root in roots)
+    ] == []
+
+
 def test_tox_has_the_environments_that_are_run() -> None:
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(ROOT / "tox.ini")
