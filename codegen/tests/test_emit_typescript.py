@@ -61,7 +61,7 @@ def test_a_missing_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not there")
 def test_missing_packages_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ToolMissing, match="npm install"):
+    with pytest.raises(ToolMissing, match="npm ci"):
         _emit(tmp_path)
 
 

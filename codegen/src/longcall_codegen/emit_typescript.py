@@ -61,7 +61,7 @@ def _run(tools: Path, job: str) -> str:
     if node is None:
         raise ToolMissing("node is not on PATH: install Node.js 20 or newer")
     if not (tools / "node_modules").is_dir():
-        raise ToolMissing(f"{TOOLS}/node_modules is not there: run `npm install --no-save` in {TOOLS}")
+        raise ToolMissing(f"{TOOLS}/node_modules is not there: run `npm ci` in {TOOLS}")
     done = subprocess.run(
         [node, "emit.mjs"],
         cwd=tools,
