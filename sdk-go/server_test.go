@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package longcall
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// patience bounds every wait of these tests; none comes near it.
+const patience = 20 * time.Second
+
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// testServer speaks on real sockets what a test tells it to, connection by connection.
+type testServer struct {
+	*httptest.Server
+	t     *testing.T
+	conns chan *testConn // as they are accepted
+	ended chan struct{}
+	files map[string]http.HandlerFunc
+}
+
+func newTestServer(t *testing.T) *testServer {
+	s := &testServer{t: t, conns: make(chan *testConn, 1000), ended: make(chan struct{}), files: map[string]http.HandlerFunc{}}
+	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	t.Cleanup(func() {
+		close(s.ended)
+		s.Close()
+	})
+	return s
+}
+
+func (s *testServer) serve(w http.ResponseWriter, r *http.Request) {
+	if handler, ok := s.files[r.URL.Path]; ok {
+		handler(w, r)
+		return
+	}
+	s.upgrade(w, r)
+}
+
+func (s *testServer) upgrade(w http.ResponseWriter, r *http.Request) {
+	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}})
+	if err != nil {
+		return
+	}
+	socket.SetReadLimit(1 << 22)
+	conn := &testConn{t: s.t, socket: socket, done: make(chan struct{})}
+	s.conns <- conn
+	select {
+	case <-conn.done:
+	case <-s.ended:
+	}
+	_ = socket.CloseNow()
+}
+
+// connect returns a client of this server; its waits are short.
+func (s *testServer) connect(options ...Option) *Client {
+	s.t.Helper()
+	address := "ws" + strings.TrimPrefix(s.URL, "http")
+	options = append([]Option{WithToken("secret-token"), WithBackoff(time.Millisecond, 5*time.Millisecond)}, options...)
+	client, err := Connect(context.Background(), address, options...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// accept returns the next connection.
+func (s *testServer) accept() *testConn {
+	s.t.Helper()
+	select {
+	case conn := <-s.conns:
+		s.t.Cleanup(conn.leave)
+		return conn
+	case <-time.After(patience):
+		s.t.Fatal("nobody connects")
+		return nil
+	}
+}
+
+// welcome accepts the next connection, and its hello.
+func (s *testServer) welcome(replacements ...string) *testConn {
+	s.t.Helper()
+	conn := s.accept()
+	conn.want("hello")
+	conn.send(welcomeText(replacements...))
+	return conn
+}
+
+// testConn is one connection of a testServer.
+type testConn struct {
+	t      *testing.T
+	socket *websocket.Conn
+	done   chan struct{}
+}
+
+// leave cuts the connection.
+func (c *testConn) leave() {
+	select {
+	case <-c.done:
+	default:
+		close(c.done)
+	}
+}
+
+func (c *testConn) send(texts ...string) {
+	c.t.Helper()
+	for _, text := range texts {
+		if err := c.socket.Write(patient(c.t), websocket.MessageText, []byte(text)); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+func (c *testConn) close(code CloseCode) {
+	_ = c.socket.Close(websocket.StatusCode(code), "")
+	c.leave()
+}
+
+// read returns the next message.
+func (c *testConn) read() map[string]any {
+	c.t.Helper()
+	_, text, err := c.socket.Read(patient(c.t))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var message map[string]any
+	if err := json.Unmarshal(text, &message); err != nil {
+		c.t.Fatal(err)
+	}
+	return message
+}
+
+// want returns the next message, which must be of this type and have these members: name, value, …
+func (c *testConn) want(kind string, members ...any) map[string]any {
+	c.t.Helper()
+	message := c.read()
+	if message["type"] != kind {
+		c.t.Fatalf("got %v, not a %s", message, kind)
+	}
+	for i := 0; i < len(members); i += 2 {
+		if got := message[members[i].(string)]; fmt.Sprint(got) != fmt.Sprint(members[i+1]) {
+			c.t.Fatalf("%v: %v is %v, not %v", message, members[i], got, members[i+1])
+		}
+	}
+	return message
+}
+
+// wantClose reads until the client closes, which must be with this code.
+func (c *testConn) wantClose(code CloseCode) {
+	c.t.Helper()
+	for {
+		_, _, err := c.socket.Read(patient(c.t))
+		if err == nil {
+			continue
+		}
+		if got := websocket.CloseStatus(err); CloseCode(got) != code {
+			c.t.Fatalf("closed with %d, not %d: %v", got, code, err)
+		}
+		c.leave()
+		return
+	}
+}
