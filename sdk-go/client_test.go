@@ -375,7 +375,7 @@ func TestStatesAreFollowedByAnIterator(t *testing.T) {
 }
 
 func TestASlowConsumerCostsBoundedMemoryAndGetsEverything(t *testing.T) {
-	const chunks = 2000
+	const chunks = 600
 	s := newTestServer(t)
 	client := s.connect(WithIteratorLimits(100, 1<<20))
 	conn := s.welcome()

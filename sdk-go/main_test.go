@@ -36,7 +36,7 @@ func leftBehind() []string {
 	var left []string
 	for _, stack := range strings.Split(string(stacks), "\n\n") {
 		ours := strings.Contains(stack, "longcall/sdk-go") || strings.Contains(stack, "coder/websocket")
-		if ours && !strings.Contains(stack, "longcall.TestMain") {
+		if ours && !strings.Contains(stack, "sdk-go.TestMain(") {
 			left = append(left, stack)
 		}
 	}

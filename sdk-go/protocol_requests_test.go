@@ -590,7 +590,7 @@ func TestNothingAServerSendsBreaksTheClient(t *testing.T) {
 			`{"type":"goaway","reason":"r","reconnect_after_ms":10}`, `{"type":"listing","id":"x","requests":[]}`,
 		}[random.IntN(17)]
 	}
-	for range 300 {
+	for range 150 {
 		x := welcomed(t, WithIteratorLimits(3, 1000))
 		for range 200 {
 			switch random.IntN(12) {

@@ -70,7 +70,7 @@ func (s *testServer) upgrade(w http.ResponseWriter, r *http.Request) {
 func (s *testServer) connect(options ...Option) *Client {
 	s.t.Helper()
 	address := "ws" + strings.TrimPrefix(s.URL, "http")
-	options = append([]Option{WithToken("secret-token"), WithBackoff(time.Millisecond, 5*time.Millisecond)}, options...)
+	options = append([]Option{WithToken("secret-token"), WithBackoff(time.Millisecond, 5*time.Millisecond), WithTimeouts(patience, 100*time.Millisecond)}, options...)
 	client, err := Connect(context.Background(), address, options...)
 	if err != nil {
 		s.t.Fatal(err)

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package longcall
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAnAddressOrOptionThatCannotBeUsedIsAConfigurationError(t *testing.T) {
+	connect := func(address string, options ...Option) error {
+		client, err := Connect(context.Background(), address, options...)
+		if err == nil {
+			_ = client.Close()
+		}
+		return err
+	}
+	const good = "ws://127.0.0.1:1"
+	for name, err := range map[string]error{
+		"scheme":   connect("http://host/v1/connect"),
+		"host":     connect("ws:///v1/connect"),
+		"fragment": connect("ws://host/v1/connect#a"),
+		"syntax":   connect("ws://host:port"),
+		"token":    connect(good, WithToken("")),
+		"function": connect(good, WithToken(TokenFunc(nil))),
+		"backoff":  connect(good, WithBackoff(0, time.Second)),
+		"timeouts": connect(good, WithTimeouts(time.Second, -1)),
+		"queue":    connect(good, WithQueueLimits(0, 1)),
+		"iterator": connect(good, WithIteratorLimits(1, 0)),
+		"name":     connect(good, WithApplicationName(strings.Repeat("a", 128))),
+		"client":   connect(good, WithHTTPClient(nil)),
+	} {
+		var bad *ConfigurationError
+		if !errors.As(err, &bad) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if err := connect(good, WithToken(strings.Repeat("s", maxTokenBytes+1))); strings.Contains(err.Error(), "sss") {
+		t.Errorf("the token is quoted: %v", err)
+	}
+}
+
+func TestAContextThatHasEndedConnectsNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Connect(ctx, "ws://127.0.0.1:1"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestThePathIsPutWhereItLacks(t *testing.T) {
+	for address, want := range map[string]string{
+		"ws://host":                          "ws://host/v1/connect http://host",
+		"wss://host/":                        "wss://host/v1/connect https://host",
+		"wss://host:8/proxy/v1/connect?a=b":  "wss://host:8/proxy/v1/connect?a=b https://host:8/proxy",
+		"ws://[::1]:8765/v1/connect":         "ws://[::1]:8765/v1/connect http://[::1]:8765",
+		"wss://host/somewhere/else/connects": "wss://host/somewhere/else/connects https://host",
+	} {
+		u, err := checkedURL(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := u.String() + " " + httpBase(u).String(); got != want {
+			t.Errorf("%s became %s", address, got)
+		}
+	}
+}
+
+func TestTheClockCountsSleepAndNeverGoesBack(t *testing.T) {
+	start := time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC)
+	now := start // without a monotonic part: every step is one of the wall clock
+	clock := newClock(func() time.Time { return now })
+	now = start.Add(8 * 24 * time.Hour)
+	if got := clock(); got != 8*24*time.Hour {
+		t.Fatalf("got %v", got)
+	}
+	now = start
+	if got := clock(); got != 8*24*time.Hour {
+		t.Fatalf("it went back to %v", got)
+	}
+}
+
+func TestBackoffIsARandomPartOfADoublingBound(t *testing.T) {
+	random := 1.0
+	b := newBackoff(time.Second, 5*time.Second, func() float64 { return random })
+	var got []time.Duration
+	for _, random = range []float64{1, 0.5, 1, 1, 0} {
+		got = append(got, b.wait())
+	}
+	if want := []time.Duration{1e9, 1e9, 4e9, 5e9, 0}; !equal(got, want) {
+		t.Fatalf("got %v", got)
+	}
+	b.startOver()
+	random = 1
+	if first := b.wait(); first != time.Second {
+		t.Fatalf("got %v", first)
+	}
+	b.takeBack()
+	if again := b.wait(); again != 5*time.Second {
+		t.Fatalf("got %v", again)
+	}
+}
+
+func equal[T comparable](a, b []T) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func TestAnIdIsAUUIDv7OfItsTime(t *testing.T) {
+	entropy := [10]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	if got := uuid7(0x0123456789ab, entropy); got != "01234567-89ab-7fff-bfff-ffffffffffff" {
+		t.Fatalf("got %s", got)
+	}
+	first, second := newRequestID(), newRequestID()
+	if first == second || checkRequestID(first) != nil {
+		t.Fatalf("got %s and %s", first, second)
+	}
+}
+
+func TestRetryAfterInSecondsIsRead(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"": 0, "7": 7 * time.Second, "-1": 0, "Mon, 23 Nov 2026 18:40:00 GMT": 0, "99999999999999999": time.Hour,
+	} {
+		if got := retryAfter(value); got != want {
+			t.Errorf("%q: got %v", value, got)
+		}
+	}
+}
+
+func TestAFailedDialDoesNotShowItsAddress(t *testing.T) {
+	err := &url.Error{Op: "Get", URL: "http://host/?access_token=secret", Err: errors.New("refused")}
+	if failure := toOpenFailure(nil, err); failure.reason != "refused" {
+		t.Fatalf("got %s", failure.reason)
+	}
+}
