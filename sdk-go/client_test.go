@@ -499,6 +499,33 @@ func TestAnUpgradeThatIsRefusedIsTriedAgain(t *testing.T) {
 	}
 }
 
+func TestWhatAClientShows(t *testing.T) {
+	s := newTestServer(t)
+	heard := make(chan Announcement, 1)
+	client := s.connect(WithCompression(), WithHeader("X-Proxy", "yes"), WithApplicationName("app"),
+		WithAnnouncementFunc(func(a Announcement) { heard <- a }))
+	conn := s.accept()
+	hello := conn.want("hello")
+	if software := hello["client"].(map[string]any); software["name"] != "app longcall-go" {
+		t.Fatalf("hello says %v", software)
+	}
+	conn.send(welcomeText(), `{"type":"hint"}`,
+		`{"type":"announcement","message":"soon","created_at":"`+createdAt+`"}`)
+	if got := <-heard; got.Message != "soon" {
+		t.Fatalf("got %v", got)
+	}
+	if state := client.State(); state.Name != ConnectionReady || client.Ignored() != 1 {
+		t.Fatalf("got %v, %d ignored", state, client.Ignored())
+	}
+	handle, err := client.Attach("a")
+	if err != nil || handle.ID() != "a" {
+		t.Fatalf("got %v, %v", handle, err)
+	}
+	if canonical, err := CanonicalJSON([]byte(`{"b":1.0,"a":"<\u00e9"}`)); err != nil || string(canonical) != `{"a":"<é","b":1}` {
+		t.Fatalf("got %s, %v", canonical, err)
+	}
+}
+
 func TestNoTokenIsLogged(t *testing.T) {
 	var out lockedBuffer
 	logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
