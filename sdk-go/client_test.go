@@ -439,7 +439,7 @@ func TestASlowConsumerCostsBoundedMemoryAndGetsEverything(t *testing.T) {
 func TestAMessageOverTheLibrarysDefaultLimitIsReadAndOneOverTheServersOwnIsNot(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
-	conn := s.welcome("1048576", "200000")
+	conn := s.welcome("1048576", "200000", `"connection_id"`, `"later":"`+strings.Repeat("x", 100_000)+`","connection_id"`)
 	results := make(chan json.RawMessage, 1)
 	go func() {
 		result, err := client.Call(patient(t), "f", nil, WithID("a"))

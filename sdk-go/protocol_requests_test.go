@@ -425,6 +425,16 @@ func TestInAReplayProgressWaitsForItsAttempt(t *testing.T) {
 	x.wantEvents(r, reader, "2:processing/1 progress 1.4 3:3")
 }
 
+func TestHeldProgressComesBeforeTheEnd(t *testing.T) {
+	x := welcomed(t)
+	r := x.attach("a")
+	reader := x.read(r)
+	x.got(snapshotText("a", "attach", "completed", 9), acknowledgment("a"), progress("a", 2, 1))
+	x.wantEvents(r, reader, "1:queued/0")
+	x.got(complete("a", 2)) // the beginning of attempt 2 was never told
+	x.wantEvents(r, reader, "progress 2.1 end")
+}
+
 func TestASlowIteratorPausesAndReadsOnFromItsPlace(t *testing.T) {
 	x := welcomed(t, WithIteratorLimits(4, 1<<20))
 	r := x.submit("a")
