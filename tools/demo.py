@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -40,9 +41,9 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=keep))
     environment = os.environ | {"LONGCALL_JWT_SECRET": secrets.token_urlsafe(48)}
     try:
-        with server(folder, environment) as url:
+        with ThreadPoolExecutor(1) as beside, server(folder, environment, beside) as (url, token):
             say(f"server is ready at {url}")
-            report = fetch_report(url, folder, environment)
+            report = fetch_report(url, token, folder, environment)
     except DemoFailed as failure:
         print(f"demo failed: {failure}", file=sys.stderr)
         return 1
@@ -53,8 +54,13 @@ def main() -> int:
 
 
 @contextmanager
-def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """A server of its own port and data; gives its URL when it is ready, and always stops it."""
+def server(
+    folder: Path, environment: dict[str, str], beside: ThreadPoolExecutor
+) -> Iterator[tuple[str, str]]:
+    """A server of its own port and data; always stopped.
+
+    Gives its URL when it is ready, and a token that was made beside while it started.
+    """
     ready, log = folder / "ready.json", folder / "server.log"
     arguments = ["serve", HANDLERS, "--port", "0", "--ready-file", str(ready)]
     with log.open("wb") as output:
@@ -67,7 +73,8 @@ def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
             start_new_session=True,  # Ctrl-C is for us; the server is told by SIGTERM
         )
     try:
-        yield wait_until_ready(process, ready, log)
+        token = beside.submit(make_token, environment)
+        yield wait_until_ready(process, ready, log), token.result()
     finally:
         stop(process)
     if process.returncode != 0:
@@ -100,16 +107,22 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def fetch_report(url: str, folder: Path, environment: dict[str, str]) -> tuple[Path, str]:
+def make_token(environment: dict[str, str]) -> str:
+    """A token of the demo's user, by the server's own command."""
+    identity = ["--sub", "demo", "--tenant", "demo", "--permission", "request:*"]
+    return output_of(["longcall-server", "token", *identity], environment).strip()
+
+
+def fetch_report(
+    url: str, token: str, folder: Path, environment: dict[str, str]
+) -> tuple[Path, str]:
     """Runs the report by the command line client; the file, and its digest, verified."""
     downloads = folder / "report"
     downloads.mkdir()
-    identity = ["--sub", "demo", "--tenant", "demo", "--permission", "request:*"]
-    token = output_of(["longcall-server", "token", *identity], environment)
     call = ["longcall", "call", "generate_report", json.dumps(PAYLOAD)]
     answer = output_of(
         [*call, "--url", url, "--download", str(downloads)],
-        environment | {"LONGCALL_TOKEN": token.strip()},
+        environment | {"LONGCALL_TOKEN": token},
     )
     result = json.loads(answer)
     path = downloads / result["file"]
