@@ -8,6 +8,8 @@ from longcall_demo.report.charts import nice_scale
 from longcall_demo.report.style import BOLD, fit, number_text
 from longcall_demo.report.tables import _fitting
 
+pytestmark = pytest.mark.slow  # whole reports, many times over
+
 
 def pages(content: bytes) -> int:
     return len(re.findall(rb"/Type /Page\b(?!s)", content))

@@ -13,6 +13,8 @@ from conftest import Killed, Recorder, Reporter
 from longcall_demo.make_csv import records
 from longcall_server import HandlerError, RequestCancelled
 
+pytestmark = pytest.mark.slow  # whole reports, many times over
+
 WEATHER = {"report_type": "monthly", "start_date": "2012-01-15", "end_date": "2012-07-10"}
 CASES: list[dict[str, Any]] = [
     WEATHER | {"format": "csv"},
