@@ -8,6 +8,8 @@ import os
 import pytest
 from simulation import World
 
+pytestmark = pytest.mark.slow  # a hundred random lives of a client
+
 SEEDS = int(os.environ.get("LONGCALL_SIMULATION_SEEDS", "100"))
 
 

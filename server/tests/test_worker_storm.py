@@ -16,6 +16,8 @@ from longcall_server.bus.local import LocalBus
 from longcall_server.stores.base import OutcomeUnknown, RequestKey, StoreUnavailable
 from longcall_server.stores.memory import MemoryStore
 
+pytestmark = pytest.mark.slow  # hundreds of faults, one after the other
+
 REQUESTS = 12
 CHUNKS = 6
 VERBS = ("append", "complete", "fail", "claim", "renew", "sweep")
