@@ -22,11 +22,11 @@ SOURCES = (
 PLANTED = {
     "rooms": ("longcall_conformance/planted.py", "import longcall.protocol"),
     "demo": ("longcall_server/planted.py", "import longcall_demo"),
-    "server-layers": ("longcall_server/executor.py", "import longcall_server.requests"),
+    "server-layers": ("longcall_server/executor/executor.py", "import longcall_server.requests"),
     "server-core": ("longcall_server/core/planted.py", "import asyncio"),
     "server-requests": ("longcall_server/quick.py", "import longcall_server.worker"),
     "server-gateway": ("longcall_server/gateway/planted.py", "import longcall_server.executor"),
-    "server-executor": ("longcall_server/executor.py", "import longcall_server.bus.base"),
+    "server-executor": ("longcall_server/executor/executor.py", "import longcall_server.bus.base"),
     "server-engines": ("longcall_server/requests.py", "import longcall_server.stores.sqlite"),
     "server-engines-apart": (
         "longcall_server/stores/sqlite/planted.py",

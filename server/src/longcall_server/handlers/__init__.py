@@ -2,12 +2,7 @@
 """What a handler author sees: the registry, the context of a running request, the errors."""
 
 from longcall_server.handlers.attempt import Attempt, AttemptWriter, Call, FileDraft, ServerInfo
-from longcall_server.handlers.context import (
-    HandlerFile,
-    RequestContext,
-    SyncHandlerFile,
-    SyncRequestContext,
-)
+from longcall_server.handlers.context import HandlerFile, RequestContext
 from longcall_server.handlers.encoding import UNSET, JsonValue
 from longcall_server.handlers.errors import (
     AttemptFenced,
@@ -19,6 +14,7 @@ from longcall_server.handlers.errors import (
     RequestCancelled,
 )
 from longcall_server.handlers.registry import Backoff, Handlers, Registration
+from longcall_server.handlers.sync_context import SyncHandlerFile, SyncRequestContext
 
 __all__ = [
     "UNSET",

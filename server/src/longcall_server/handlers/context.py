@@ -1,31 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The context of a running request, as a coroutine and as a thread see it."""
+"""The context of a running request: what every handler sees, and what a coroutine calls."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import CancelledError as FutureCancelled
-from concurrent.futures import Future
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import from_json
 
 from longcall_server.handlers.attempt import Attempt, FileDraft, ServerInfo
 from longcall_server.handlers.encoding import UNSET, JsonValue, Unset
-from longcall_server.handlers.errors import AttemptFenced
-from longcall_server.stores.base import StoredFile
-
-T = TypeVar("T")
 
 
-class _ContextBase:
-    """What both contexts tell."""
+class ContextBase:
+    """What the contexts of all kinds tell."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -74,7 +66,7 @@ class _ContextBase:
         return None if state is UNSET else self._attempt.encode("checkpoint", state)
 
 
-class RequestContext(_ContextBase):
+class RequestContext(ContextBase):
     """A running request, for `async def` handlers. On a cancel their task is cancelled too."""
 
     async def progress(
@@ -176,163 +168,5 @@ class _FileBlock:
         await asyncio.to_thread(self._draft.discard)
 
 
-class SyncRequestContext(_ContextBase):
-    """A running request, for handlers that are a plain `def` and run in a thread.
-
-    The methods block; on a cancel only `cancelled` changes: look at it, or call
-    `raise_if_cancelled`, between two steps of the work.
-    """
-
-    def __init__(self, attempt: Attempt, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(attempt)
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._newest: str | None = None
-        self._waiting: set[Future[Any]] = set()
-        self._interrupted = threading.Event()
-
-    def progress(
-        self,
-        percentage: float | None = None,
-        message: str | None = None,
-        details: JsonValue | Unset = UNSET,
-    ) -> None:
-        """As `RequestContext.progress`; does not wait for the event loop."""
-        members = self._members(percentage, message, details)
-        with self._lock:
-            pending = self._newest is not None
-            self._newest = members
-        if not pending:
-            self._on_loop(self._report)
-
-    def chunk(self, data: JsonValue | BaseModel, *, checkpoint: JsonValue | Unset = UNSET) -> int:
-        """As `RequestContext.chunk`."""
-        encoded = self._attempt.encode("chunk", data)
-        return self._wait(self._attempt.chunk(encoded, self._checkpoint(checkpoint)))
-
-    def save_checkpoint(self, state: JsonValue) -> None:
-        """As `RequestContext.save_checkpoint`."""
-        self._wait(self._attempt.save_checkpoint(self._attempt.encode("checkpoint", state)))
-
-    def file(self, name: str, media_type: str = "application/octet-stream") -> _SyncFileBlock:
-        """As `RequestContext.file`: `with ctx.file("report.csv", "text/csv") as file: …`."""
-        return _SyncFileBlock(self, name, media_type)
-
-    def wait_cancelled(self, timeout: float | None = None) -> bool:
-        """Waits until the handler should stop, `timeout` seconds at most; whether it should."""
-        return self._interrupted.wait(timeout)
-
-    # --- for the executor, on the event loop ---
-
-    def interrupt(self) -> None:
-        """Wakes `wait_cancelled`."""
-        self._interrupted.set()
-
-    def release(self) -> None:
-        """Ends whatever the thread waits for with `AttemptFenced`: the attempt is stopped."""
-        self._interrupted.set()
-        for future in tuple(self._waiting):
-            future.cancel()
-
-    def _report(self) -> None:
-        with self._lock:
-            members, self._newest = self._newest, None
-        if members is not None:
-            self._attempt.report(members)
-
-    def _attach(self, stored: StoredFile) -> None:
-        self._wait(_call(self._attempt.attach_file, stored))
-
-    def _drop(self, name: str) -> None:
-        self._on_loop(self._attempt.drop_file, name)
-
-    def _open(self, name: str, media_type: str) -> FileDraft:
-        return self._wait(self._attempt.open_file(name, media_type))
-
-    def _on_loop(self, function: Any, *args: object) -> None:
-        try:
-            self._loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            # The loop is closed: the server went away without this thread.
-            raise AttemptFenced("the server has stopped") from None
-
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError:
-            work.close()
-            raise AttemptFenced("the server has stopped") from None
-        self._waiting.add(future)
-        try:
-            if self._attempt.stopped:
-                future.cancel()
-            return future.result()
-        except FutureCancelled:
-            raise AttemptFenced("this attempt is no longer the current one") from None
-        finally:
-            self._waiting.discard(future)
-
-
-class SyncHandlerFile:
-    """A file being written by a thread; `size` and `sha256` are known after its block."""
-
-    def __init__(self, draft: FileDraft) -> None:
-        self._draft = draft
-        self.path: Path = draft.path
-        """A private place with the file's name; any library may write there."""
-        self.size: int = 0
-        """In bytes."""
-        self.sha256: str = ""
-        """In hex."""
-
-    def write(self, data: bytes) -> None:
-        """Appends bytes."""
-        self._draft.write(data)
-
-
-class _SyncFileBlock:
-    """The `with` of a file."""
-
-    def __init__(self, context: SyncRequestContext, name: str, media_type: str) -> None:
-        self._context = context
-        self._name = name
-        self._media_type = media_type
-        self._draft: FileDraft | None = None
-        self._file: SyncHandlerFile | None = None
-
-    def __enter__(self) -> SyncHandlerFile:
-        self._draft = self._context._open(self._name, self._media_type)
-        self._file = SyncHandlerFile(self._draft)
-        return self._file
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._draft is not None
-        assert self._file is not None
-        try:
-            if error is None:
-                stored = self._draft.seal()
-                self._file.size, self._file.sha256 = stored.size, stored.sha256
-                self._context._attach(stored)
-                return
-        except BaseException:
-            self._forget()
-            raise
-        self._forget()
-
-    def _forget(self) -> None:
-        assert self._draft is not None
-        self._draft.discard()
-        self._context._drop(self._name)
-
-
 def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
-
-
-async def _call(function: Any, *args: object) -> None:
-    function(*args)

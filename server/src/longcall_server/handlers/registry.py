@@ -19,9 +19,10 @@ from pydantic import JsonValue, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 
 from longcall_server.core.lifecycle import RetryPolicy
-from longcall_server.handlers.context import RequestContext, SyncRequestContext
+from longcall_server.handlers.context import RequestContext
 from longcall_server.handlers.encoding import ANY
 from longcall_server.handlers.errors import RegistrationError
+from longcall_server.handlers.sync_context import SyncRequestContext
 
 ACTION_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
 F = TypeVar("F", bound=Callable[..., Any])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from longcall_server.threads import ThreadPool
+from longcall_server.executor.thread_pool import ThreadPool
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ async def test_an_abandoned_call_makes_room_and_its_thread_goes(pool: ThreadPool
     assert await waiting.outcome == ("ran", None)
     gate.set()
     thread, _ = await calls[0].outcome
+    assert thread is not None
     await asyncio.to_thread(thread.join, 10)
     assert not thread.is_alive()
 

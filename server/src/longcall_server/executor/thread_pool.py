@@ -14,24 +14,26 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class ThreadCall:
+class ThreadCall(Generic[T]):
     """One call that waits for a thread or runs in one."""
 
-    def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, function: Callable[[], T], loop: asyncio.AbstractEventLoop) -> None:
         self.function = function
         self.loop = loop
         self.context = contextvars.copy_context()
-        self.outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        self.outcome: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
         """`(value, None)` or `(None, exception)`; set on the event loop."""
         self.finished = False
         self.abandoned = False
 
     def run(self) -> None:
         """Calls the function and tells the loop."""
-        outcome: tuple[Any, BaseException | None]
+        outcome: tuple[T | None, BaseException | None]
         try:
             outcome = (self.context.run(self.function), None)
         except BaseException as error:
@@ -40,7 +42,7 @@ class ThreadCall:
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._tell, outcome)
 
-    def _tell(self, outcome: tuple[Any, BaseException | None]) -> None:
+    def _tell(self, outcome: tuple[T | None, BaseException | None]) -> None:
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
@@ -51,13 +53,13 @@ class ThreadPool:
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Condition()
-        self._calls: deque[ThreadCall] = deque()
+        self._calls: deque[ThreadCall[Any]] = deque()
         self._threads = 0
         self._idle = 0
         self._closed = False
         self._numbers = itertools.count(1)
 
-    def submit(self, function: Callable[[], Any]) -> ThreadCall:
+    def submit(self, function: Callable[[], T]) -> ThreadCall[T]:
         """Queues a call; the caller waits for its `outcome`."""
         call = ThreadCall(function, asyncio.get_running_loop())
         with self._lock:
@@ -70,7 +72,7 @@ class ThreadPool:
                 self._start_thread()
         return call
 
-    def withdraw(self, call: ThreadCall) -> bool:
+    def withdraw(self, call: ThreadCall[Any]) -> bool:
         """Takes a call back that has not begun; whether it was still waiting."""
         with self._lock:
             try:
@@ -79,7 +81,7 @@ class ThreadPool:
                 return False
             return True
 
-    def abandon(self, call: ThreadCall) -> None:
+    def abandon(self, call: ThreadCall[Any]) -> None:
         """Gives the place of a call that will not end to another thread."""
         with self._lock:
             if call.abandoned or call.finished:
@@ -110,7 +112,7 @@ class ThreadPool:
                     return  # Another thread has taken this one's place.
             del call
 
-    def _next(self) -> ThreadCall | None:
+    def _next(self) -> ThreadCall[Any] | None:
         with self._lock:
             self._idle += 1
             while not self._calls and not self._closed:

@@ -180,8 +180,54 @@ async def test_an_unexpected_exception_keeps_its_text_in_the_log(
     assert "the password is 1234" in caplog.text
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), StopIteration(), asyncio.CancelledError()])
-async def test_exceptions_with_a_meaning_of_their_own_harm_nobody(
+class Mute(Exception):
+    """Cannot even be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class Foreign(BaseException):
+    """Passes by every `except Exception`."""
+
+
+Untyped: Any = HandlerError
+"""As somebody may call it who uses no type checker."""
+
+
+class Hollow(HandlerError):
+    """Has nothing of what a HandlerError has."""
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        MemoryError(),
+        RecursionError(),
+        StopIteration(),
+        StopAsyncIteration(),
+        asyncio.CancelledError(),
+        RequestCancelled("nobody asked for it"),
+        Foreign(),
+        Mute(),
+        Hollow(),
+        Untyped(Mute(), "m"),
+        Untyped("c", Mute()),
+        HandlerError("c", "a lone surrogate: \ud800"),
+        Untyped("c", "m", details=object()),
+        ExceptionGroup("several", [ValueError("one"), HandlerError("c", "m")]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_a_handler_raises_ends_its_attempt_and_nothing_else(
     start: Start, error: BaseException
 ) -> None:
     async def coroutine(ctx: RequestContext) -> None:
@@ -191,7 +237,25 @@ async def test_exceptions_with_a_meaning_of_their_own_harm_nobody(
         raise error
 
     for function in (coroutine, thread):
-        assert failure(await start(function).outcome())["code"] == "INTERNAL_ERROR"
+        outcome = await start(function).outcome()
+        assert failure(outcome)["code"] == "INTERNAL_ERROR"
+        assert failure(outcome)["message"] == "The handler failed unexpectedly."
+        assert failure(outcome)["details"]["incident_id"]
+
+
+async def test_a_handler_error_with_values_of_other_types_is_told_as_text(start: Start) -> None:
+    async def fail(ctx: RequestContext) -> None:
+        raise Untyped(404, None, "yes")
+
+    outcome = await start(fail).outcome()
+    assert isinstance(outcome, Failed)
+    assert outcome.retryable
+    assert failure(outcome) == {
+        "code": "HANDLER_ERROR",
+        "message": "None",
+        "retryable": True,
+        "details": {"code": "404"},
+    }
 
 
 async def test_a_result_over_the_limit_fails_with_both_sizes(start: Start) -> None:
