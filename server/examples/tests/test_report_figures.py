@@ -14,7 +14,8 @@ import pytest
 from conftest import Reporter
 
 from longcall_demo.make_csv import records
-from longcall_demo.report.source import BATCH_RECORDS, find_source
+from longcall_demo.sources.folder import find_source
+from longcall_demo.sources.reader import BATCH_RECORDS
 
 Key = tuple[str, str]
 

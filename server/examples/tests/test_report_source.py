@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from conftest import Reporter
 
-from longcall_demo.report import aggregate, source, survey
+from longcall_demo.report import aggregate, survey
+from longcall_demo.sources import reader
+from longcall_demo.sources.folder import find_source
 from longcall_server import HandlerError
 
 
@@ -58,7 +60,7 @@ def test_the_data_folder_is_data_in_the_working_directory(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x.csv").touch()
-    assert source.find_source("x.csv") == (tmp_path / "data" / "x.csv").resolve()
+    assert find_source("x.csv") == (tmp_path / "data" / "x.csv").resolve()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_bad_content_is_refused_with_its_place(
 def test_a_defect_far_into_a_file_is_found_before_the_first_row_is_emitted(
     report: Reporter,
 ) -> None:
-    lines = [f"2020-01-01T00:00:00,{number}" for number in range(3 * source.BATCH_RECORDS)]
+    lines = [f"2020-01-01T00:00:00,{number}" for number in range(3 * reader.BATCH_RECORDS)]
     lines[-1] = "2020-01-01T00:00:00,12_000"
     refused = failure(report, source=report.source("\n".join(["time,x", *lines])))
     assert refused.details == {"line": len(lines) + 1, "column": "x"}
@@ -122,7 +124,7 @@ def test_days_without_end_are_refused(report: Reporter, monkeypatch: pytest.Monk
 
 
 def test_a_line_without_end_is_refused(report: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MAX_LINE_BYTES", 64)
+    monkeypatch.setattr(reader, "MAX_LINE_BYTES", 64)
     name = report.source("date,x\n2020-01-01," + "1" * 500 + "\n")
     assert failure(report, source=name).code == "BAD_SOURCE"
 

@@ -10,61 +10,18 @@ Either way the sums are exact, so both give the same figures to the last digit.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal, localcontext
-from fractions import Fraction
 from itertools import groupby
 
-from longcall_demo.report.cells import EXACT, is_missing
-from longcall_demo.report.params import NumberFigures, ReportParams, Row
+from longcall_demo.figures import NumberFigures, NumberTotal
+from longcall_demo.report.params import ReportParams, Row
 from longcall_demo.report.plan import Group, Plan
-from longcall_demo.report.source import Source
 from longcall_demo.report.survey import Column, Kept, Survey, read_columns
+from longcall_demo.sources.cells import is_missing
+from longcall_demo.sources.reader import Source
 from longcall_server import HandlerError
 
 MAX_UNORDERED_CELLS = 500_000
 """Rows × columns that a source which is not in order may have: some 200 MB."""
-
-
-@dataclass
-class NumberTotal:
-    """Exact figures of a numeric column over some records."""
-
-    count: int = 0
-    sum: Decimal = Decimal(0)
-    low: Decimal | None = None
-    high: Decimal | None = None
-
-    def add(self, values: list[Decimal]) -> None:
-        if not values:
-            return
-        with localcontext(EXACT):
-            self._join(len(values), sum(values, Decimal(0)), min(values), max(values))
-
-    def merge(self, other: "NumberTotal") -> None:
-        if other.low is None or other.high is None:
-            return
-        with localcontext(EXACT):
-            self._join(other.count, other.sum, other.low, other.high)
-
-    def _join(self, count: int, total: Decimal, low: Decimal, high: Decimal) -> None:
-        self.count += count
-        self.sum += total
-        self.low = low if self.low is None else min(self.low, low)
-        self.high = high if self.high is None else max(self.high, high)
-
-    def figures(self) -> NumberFigures:
-        return NumberFigures(
-            count=self.count,
-            sum=_double(self.sum),
-            # By fractions: a quotient of decimals would be rounded twice.
-            mean=float(Fraction(self.sum) / self.count) if self.count else None,
-            min=None if self.low is None else _double(self.low),
-            max=None if self.high is None else _double(self.high),
-        )
-
-
-def _double(value: Decimal) -> float:
-    return float(value) or 0.0  # not -0.0, which depends on the order of equal values
 
 
 @dataclass

@@ -8,7 +8,6 @@ puts all rows into its own file, and emits those that are not out yet. So every 
 once, in order, and the file and the summary are those of an unbroken run.
 """
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
@@ -20,9 +19,10 @@ from longcall_demo.report.params import Format, Report, ReportParams, Row, Summa
 from longcall_demo.report.plan import Group, Page, Plan
 from longcall_demo.report.render_csv import CsvTable
 from longcall_demo.report.render_pdf import PdfPages
-from longcall_demo.report.source import Source, find_source
 from longcall_demo.report.style import Look
 from longcall_demo.report.survey import Survey, survey_source
+from longcall_demo.sources.folder import file_stem, find_source
+from longcall_demo.sources.reader import Source
 from longcall_server import HandlerError, SyncHandlerFile, SyncRequestContext
 
 MAX_CHUNK_BYTES = 262_144
@@ -83,9 +83,9 @@ def _rows_emitted(ctx: SyncRequestContext, source: Source, survey: Survey) -> in
 
 
 def _file_name(source: Source, params: ReportParams) -> str:
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source.name.removesuffix(".csv")).strip("-")[:80]
+    stem = file_stem(source.name, "report")
     kind, group = params.report_type.value, params.group.value
-    return f"{stem or 'report'}-{kind}-by-{group}.{params.format.value}"
+    return f"{stem}-{kind}-by-{group}.{params.format.value}"
 
 
 class _Renderer(Protocol):

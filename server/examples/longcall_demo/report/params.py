@@ -7,6 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from longcall_demo.figures import NumberFigures
+
 
 class Format(StrEnum):
     """What the report's file is: the table alone, or pages with charts."""
@@ -92,17 +94,6 @@ class ReportParams(BaseModel):
         """Whether a record of this day belongs to the report."""
         after_start = self.start_date is None or day >= self.start_date
         return after_start and (self.end_date is None or day <= self.end_date)
-
-
-class NumberFigures(BaseModel):
-    """A numeric column over some records. The sum is exact and rounded once, to a double; so is
-    the mean. Without any value `count` and `sum` are 0, the others null."""
-
-    count: int = Field(description="records that have a value")
-    sum: float
-    mean: float | None
-    min: float | None
-    max: float | None
 
 
 class Row(BaseModel):

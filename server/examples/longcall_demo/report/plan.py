@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which rows and pages a report has, known from its days before anything is added up."""
 
-import calendar
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,6 +8,7 @@ from itertools import groupby, islice
 from typing import Self
 
 from longcall_demo.report.params import GroupBy, ReportParams, ReportType
+from longcall_demo.spans import Span, month_of, quarter_of, week_of, year_of
 
 ROWS_A_PAGE = 31
 """A month of days; what a page of the PDF can show. A longer period takes several pages."""
@@ -18,17 +18,6 @@ MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Some days: first and last, both included."""
-
-    start: date
-    end: date
-
-    def within(self, other: "Span") -> "Span":
-        return Span(max(self.start, other.start), min(self.end, other.end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +81,23 @@ def _span(group: GroupBy, day: date) -> Span:
         case GroupBy.DAY:
             return Span(day, day)
         case GroupBy.WEEK:
-            # ISO weeks; the first and the last one of the calendar are cut off by it.
-            low = max(day.toordinal() - day.weekday(), date.min.toordinal())
-            high = min(day.toordinal() + 6 - day.weekday(), date.max.toordinal())
-            return Span(date.fromordinal(low), date.fromordinal(high))
+            return week_of(day)
         case GroupBy.MONTH:
-            return _months(day.year, day.month, 1)
+            return month_of(day)
         case GroupBy.YEAR:
-            return _months(day.year, 1, 12)
+            return year_of(day)
 
 
 def _period(kind: ReportType, day: date, asked: Span) -> Span:
     match kind:
         case ReportType.MONTHLY:
-            return _months(day.year, day.month, 1)
+            return month_of(day)
         case ReportType.QUARTERLY:
-            return _months(day.year, (day.month - 1) // 3 * 3 + 1, 3)
+            return quarter_of(day)
         case ReportType.ANNUAL:
-            return _months(day.year, 1, 12)
+            return year_of(day)
         case ReportType.CUSTOM:
             return asked
-
-
-def _months(year: int, first: int, count: int) -> Span:
-    last = first + count - 1
-    return Span(date(year, first, 1), date(year, last, calendar.monthrange(year, last)[1]))
 
 
 def _label(kind: ReportType, period: Span) -> str:

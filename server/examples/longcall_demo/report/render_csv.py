@@ -5,7 +5,8 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 
-from longcall_demo.report.params import NumberFigures, Row
+from longcall_demo.figures import NumberFigures
+from longcall_demo.report.params import Row
 from longcall_demo.report.plan import Page
 
 FIGURES = tuple(NumberFigures.model_fields)

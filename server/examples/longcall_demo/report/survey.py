@@ -10,7 +10,8 @@ from decimal import Decimal
 from itertools import chain
 from typing import TypeVar
 
-from longcall_demo.report.cells import (
+from longcall_demo.report.params import ReportParams
+from longcall_demo.sources.cells import (
     BadCell,
     is_missing,
     is_number,
@@ -18,8 +19,7 @@ from longcall_demo.report.cells import (
     parse_days,
     parse_numbers,
 )
-from longcall_demo.report.params import ReportParams
-from longcall_demo.report.source import Batch, Position, Source, bad_source
+from longcall_demo.sources.reader import Batch, Position, Source, bad_source
 from longcall_server import HandlerError
 
 DATE_NAMES = ("date", "day", "datetime", "timestamp", "time")

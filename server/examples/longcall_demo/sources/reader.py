@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a report's records come from: finding the CSV file and reading it piece by piece."""
+"""Reading a CSV file piece by piece, and saying where it is bad."""
 
 import csv
 import hashlib
-import importlib.util
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,8 +16,6 @@ from typing import BinaryIO, Self
 
 from longcall_server import HandlerError
 
-DATA_DIR_VARIABLE = "LONGCALL_DEMO_DATA_DIR"
-DEFAULT_DATA_DIR = "data"
 DELIMITERS = ",;\t|"
 BATCH_RECORDS = 512  # larger ones are slower: the garbage collector goes through all that live
 MAX_LINE_BYTES = 1_048_576
@@ -28,42 +25,11 @@ _HASH_BLOCK = 1_048_576
 
 
 def bad_source(message: str, *, line: int, column: str | None = None) -> HandlerError:
-    """The error for content that cannot be reported on; `line` counts from 1, with the header."""
+    """The error for content that cannot be read; `line` counts from 1, with the header."""
     where = f"line {line}" if column is None else f"line {line}, column {column!r}"
     return HandlerError(
         "BAD_SOURCE", f"{where}: {message}", details={"line": line, "column": column}
     )
-
-
-def find_source(name: str | None) -> Path:
-    """The file that a payload's `source` names, in the data folder; None: the Seattle weather.
-
-    The folder is `LONGCALL_DEMO_DATA_DIR`, or `data` in the working directory. Raises
-    HandlerError SOURCE_NOT_ALLOWED for what lies outside of it (an absolute path, `..`, a
-    symbolic link that leads out), SOURCE_NOT_FOUND for what is not a file in it.
-    """
-    if name is None:
-        return _seattle_weather()
-    folder = Path(os.environ.get(DATA_DIR_VARIABLE) or DEFAULT_DATA_DIR).resolve()
-    not_found = HandlerError("SOURCE_NOT_FOUND", f"there is no file {name!r} in the data folder")
-    try:
-        path = (folder / name).resolve()
-        # Outside is refused before anything says whether something is there.
-        if Path(name).is_absolute() or not path.is_relative_to(folder):
-            raise HandlerError("SOURCE_NOT_ALLOWED", f"{name!r} lies outside of the data folder")
-        if not path.is_file():
-            raise not_found
-    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a loop of links
-        raise not_found from error
-    return path
-
-
-def _seattle_weather() -> Path:
-    # Looked up, not imported: the package would import pandas for the sake of one text file.
-    spec = importlib.util.find_spec("vega_datasets")
-    if spec is None or spec.origin is None:
-        raise HandlerError("SOURCE_NOT_FOUND", "the package vega-datasets is not installed")
-    return Path(spec.origin).parent / "_data" / "seattle-weather.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +50,7 @@ class Batch:
 
 
 class Source:
-    """An open CSV file. One handle for the whole report, so that a file put in its place
+    """An open CSV file. One handle for the whole work, so that a file put in its place
     meanwhile is not noticed; `raise_if_changed` notices a write into the open one."""
 
     def __init__(self, path: Path) -> None:
