@@ -21,15 +21,15 @@ class Killed(BaseException):
 
 
 class Recorder:
-    """What a report does with a SyncRequestContext, kept."""
+    """What a handler does with a SyncRequestContext, kept."""
 
     def __init__(self, folder: Path, checkpoint: JsonValue = None) -> None:
         self.checkpoint = checkpoint
-        self.chunks: list[list[dict[str, Any]]] = []
+        self.chunks: list[Any] = []
         self.checkpoints: list[JsonValue] = []
         self.percentages: list[float] = []
         self.messages: list[str] = []
-        self.content = b""
+        self.files: dict[str, bytes] = {}
         self.looks_at_cancelled = 0
         self.kill_after: int | None = None
         self.cancel_when: Callable[[Recorder], bool] = lambda recorder: False
@@ -37,7 +37,14 @@ class Recorder:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
+        """Those of chunks that are lists of rows."""
         return [row for chunk in self.chunks for row in chunk]
+
+    @property
+    def content(self) -> bytes:
+        """Of the one file."""
+        [content] = self.files.values()
+        return content
 
     def progress(self, percentage: float | None = None, message: str | None = None) -> None:
         if percentage is not None:
@@ -50,7 +57,7 @@ class Recorder:
         if self.cancel_when(self):
             raise RequestCancelled
 
-    def chunk(self, data: list[dict[str, Any]], *, checkpoint: JsonValue) -> int:
+    def chunk(self, data: JsonValue, *, checkpoint: JsonValue) -> int:
         if len(self.chunks) == self.kill_after:
             raise Killed
         self.chunks.append(json.loads(json.dumps(data, allow_nan=False)))
@@ -68,8 +75,9 @@ class Recorder:
         file.write = write
         file.path.unlink(missing_ok=True)
         yield file
-        self.content = file.path.read_bytes()
-        file.size, file.sha256 = len(self.content), hashlib.sha256(self.content).hexdigest()
+        content = file.path.read_bytes()
+        self.files[name] = content
+        file.size, file.sha256 = len(content), hashlib.sha256(content).hexdigest()
 
 
 class Reporter:

@@ -19,6 +19,7 @@ WEATHER = {"report_type": "monthly", "start_date": "2012-01-15", "end_date": "20
 CASES: list[dict[str, Any]] = [
     WEATHER | {"format": "csv"},
     WEATHER | {"format": "pdf"},
+    WEATHER | {"format": "xlsx"},
     {"report_type": "annual", "group_by": "week", "format": "csv", "source": "ordered.csv"},
     {"report_type": "quarterly", "format": "pdf", "source": "shuffled.csv"},
 ]

@@ -19,6 +19,7 @@ from longcall_demo.report.params import Format, Report, ReportParams, Row, Summa
 from longcall_demo.report.plan import Group, Page, Plan
 from longcall_demo.report.render_csv import CsvTable
 from longcall_demo.report.render_pdf import PdfPages
+from longcall_demo.report.render_xlsx import XlsxBook
 from longcall_demo.report.style import Look
 from longcall_demo.report.survey import Survey, survey_source
 from longcall_demo.sources.folder import file_stem, find_source
@@ -27,8 +28,12 @@ from longcall_server import HandlerError, SyncHandlerFile, SyncRequestContext
 
 MAX_CHUNK_BYTES = 262_144
 """Far below a message's default limit of 1 MiB, however the server writes its JSON."""
-MEDIA_TYPES = {Format.CSV: "text/csv", Format.PDF: "application/pdf"}
-SURVEY_SHARE = {Format.CSV: 40.0, Format.PDF: 4.0}
+MEDIA_TYPES = {
+    Format.CSV: "text/csv",
+    Format.PDF: "application/pdf",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+SURVEY_SHARE = {Format.CSV: 40.0, Format.PDF: 4.0, Format.XLSX: 20.0}
 """Percent of the time that the survey takes: for a CSV it is nearly half of the work."""
 
 
@@ -44,7 +49,8 @@ def generate_report(ctx: SyncRequestContext, params: ReportParams) -> Report:
     """See ReportParams for what can be asked. Every chunk is a list of Row objects.
 
     Fails with SOURCE_NOT_ALLOWED, SOURCE_NOT_FOUND, BAD_SOURCE (its details name the line and
-    the column), NO_RECORDS, SOURCE_UNSORTED, SOURCE_CHANGED; none is worth another attempt.
+    the column), NO_RECORDS, SOURCE_UNSORTED, SOURCE_CHANGED, REPORT_TOO_LARGE (for a workbook);
+    none is worth another attempt.
     """
     with Source(find_source(params.source)) as source:
         survey = _survey(ctx, params, source)
@@ -91,7 +97,7 @@ def _file_name(source: Source, params: ReportParams) -> str:
 class _Renderer(Protocol):
     def page(self, page: Page, rows: list[Row], total: Row) -> None: ...
 
-    def save(self) -> None: ...
+    def save(self, summary: Summary) -> None: ...
 
 
 def _renderer(run: "_Run", file: SyncHandlerFile) -> _Renderer:
@@ -110,6 +116,8 @@ def _renderer(run: "_Run", file: SyncHandlerFile) -> _Renderer:
         categories=list(categories),
         single=survey.records == len(run.plan.groups),
     )
+    if params.format is Format.XLSX:
+        return XlsxBook(file.path, look, categories, rows=len(run.plan.groups))
     return PdfPages(file.path, look)
 
 
@@ -145,7 +153,7 @@ class _Run:
             done = self._totals.records / self.survey.records
             message = f"page {page.number} of {len(self.plan.pages)}: {page.title}"
             self._ctx.progress(start + (100 - start) * done, message)
-        renderer.save()
+        renderer.save(self.summary())
 
     def _tick(self, records: int) -> None:
         self._ctx.raise_if_cancelled()

@@ -11,10 +11,11 @@ from longcall_demo.figures import NumberFigures
 
 
 class Format(StrEnum):
-    """What the report's file is: the table alone, or pages with charts."""
+    """What the report's file is: the table alone, pages with charts, or a workbook with both."""
 
     CSV = "csv"
     PDF = "pdf"
+    XLSX = "xlsx"
 
 
 class ReportType(StrEnum):

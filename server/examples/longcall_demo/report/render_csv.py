@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 
 from longcall_demo.figures import NumberFigures
-from longcall_demo.report.params import Row
+from longcall_demo.report.params import Row, Summary
 from longcall_demo.report.plan import Page
 
 FIGURES = tuple(NumberFigures.model_fields)
@@ -36,7 +36,7 @@ class CsvTable:
         """Appends `rows`; the table has no lines of totals."""
         self._append([self._cells(row) for row in rows])
 
-    def save(self) -> None:
+    def save(self, summary: Summary) -> None:
         """Nothing is left to do: every page was written."""
 
     def _append(self, lines: Sequence[Sequence[object]]) -> None:

@@ -11,7 +11,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
 from longcall_demo.report.charts import Series, draw_chart
-from longcall_demo.report.params import GroupBy, Row
+from longcall_demo.report.params import GroupBy, Row, Summary
 from longcall_demo.report.plan import MONTHS, Page, days_text
 from longcall_demo.report.style import BOLD, FAINT, FONT, INK, PALETTE, RULE, Look, fit
 from longcall_demo.report.tables import TableForm
@@ -48,7 +48,7 @@ class PdfPages:
         self._footer(page)
         canvas.showPage()
 
-    def save(self) -> None:
+    def save(self, summary: Summary) -> None:
         """Writes the file; there are no more pages."""
         self._canvas.save()
 
