@@ -180,6 +180,7 @@ def test_a_wrong_signature_is_refused_when_it_is_registered(function: Any, reaso
         ({"deadline": 3}, "must be a timedelta"),
         ({"cancel_grace": timedelta(seconds=-1)}, "cancel_grace"),
         ({"sync_window": timedelta(seconds=1)}, "durable=False only"),
+        ({"concurrency": 0}, "concurrency must be 1 or more"),
         ({"backoff": Backoff(initial=timedelta(seconds=-1))}, "backoff.initial"),
     ],
 )

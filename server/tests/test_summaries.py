@@ -27,6 +27,7 @@ def record(**changes: Any) -> Record:
         "policy": RetryPolicy(),
         "metadata": {},
         "priority": 5,
+        "rank": 0,
         "status": RequestStatus.QUEUED,
         "attempt": 0,
         "failures": 0,

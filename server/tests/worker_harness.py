@@ -66,6 +66,7 @@ class Node:
         self.worker = Worker(
             store, bus, handlers, self.executor, self.files, **{"name": "worker-1"} | options
         )
+        self.prefix = "r-"
         self._ids = itertools.count(1)
 
     def new(self, action: str, payload: object = None, **fields: Any) -> NewRequest:
@@ -73,10 +74,10 @@ class Node:
         registration = self.handlers.get(action)
         assert registration is not None
         number = next(self._ids)
-        key = RequestKey(OWNER, f"r-{number}")
+        key = RequestKey(OWNER, f"{self.prefix}{number}")
         given = {"cancel_grace_ms": registration.cancel_grace_ms} | fields
         text = json.dumps(payload)
-        return NewRequest(key, action, text, "digest", f"s-{number}", registration.policy, **given)
+        return NewRequest(key, action, text, "digest", f"s-{key.id}", registration.policy, **given)
 
     async def submit(self, action: str, payload: object = None, **fields: Any) -> RequestKey:
         """Stores a request and rings."""

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     )
 
     concurrency: int = Field(32, ge=1, le=10_000, description="durable requests running at once")
+    tenant_concurrency: int | None = Field(
+        None, ge=1, description="durable requests of one tenant running at once, over all workers"
+    )
     threads: int = Field(32, ge=1, le=1000, description="threads for handlers that are plain `def`")
     lease: PositiveDuration = Field(
         timedelta(seconds=30), description="after how long a silent worker's request is retried"

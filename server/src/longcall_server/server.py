@@ -144,6 +144,7 @@ class Server:
             files,
             name=worker_name(),
             concurrency=settings.concurrency,
+            tenant_concurrency=settings.tenant_concurrency,
             lease_ms=milliseconds(settings.lease),
             poll_ms=milliseconds(settings.poll),
         )

@@ -12,9 +12,11 @@ from sqlite_helpers import opened
 
 from longcall_server.core import events
 from longcall_server.core.lifecycle import RetryPolicy
+from longcall_server.core.scheduling import ConcurrencyLimits
 from longcall_server.stores.base import (
     Lease,
     ListFilter,
+    Owner,
     Promotion,
     Renewal,
     Store,
@@ -33,6 +35,7 @@ from longcall_server.stores.suite.support import (
     progress,
 )
 
+OWNERS = [ALICE, BOB, Owner("bolt", "alice"), Owner("ça", "bob")]
 IDS = [f"r{n}" for n in range(12)]
 VERBS = (
     *("submit", "submit", "promote", "claim", "claim", "append", "append", "renew", "complete"),
@@ -61,7 +64,7 @@ class Player:
     def _request(self) -> Any:
         return new_request(
             self.random.choice(IDS),
-            self.random.choice([ALICE, BOB]),
+            self.random.choice(OWNERS),
             action=self.random.choice(["x", "y"]),
             payload=self.random.choice(["1", "1", "2"]),
             submission=f"s{self.random.randrange(self.turn)}",
@@ -88,7 +91,16 @@ class Player:
 
     async def _claim(self, store: Store) -> object:
         actions = self.random.choice([["x"], ["y"], ["x", "y"]])
-        claimed = await store.claim("w", actions, limit=self.random.randint(1, 3), lease_ms=700)
+        claimed = await store.claim(
+            "w",
+            actions,
+            limit=self.random.randint(1, 3),
+            lease_ms=700,
+            concurrency=ConcurrencyLimits(
+                per_tenant=self.random.choice([None, None, 3]),
+                per_action=self.random.choice([{}, {"x": 2}]),
+            ),
+        )
         self.leases += [one.lease for one in claimed]
         return list(claimed)
 
@@ -145,7 +157,7 @@ class Player:
         return await store.list(where, limit=self.random.randint(1, 5))
 
     def _key(self) -> Any:
-        return key_of(self.random.choice(IDS), self.random.choice([ALICE, BOB]))
+        return key_of(self.random.choice(IDS), self.random.choice(OWNERS))
 
     def _lease(self) -> Lease:
         if not self.leases:
@@ -167,7 +179,7 @@ async def test_two_engines_give_the_same_answers(tmp_path: Path, seed: int) -> N
             assert await players[0].play(memory) == await players[1].play(sqlite), turn
             if turn % 10 == 0:
                 for id in IDS:
-                    for owner in (ALICE, BOB):
+                    for owner in OWNERS:
                         key = key_of(id, owner)
                         assert await memory.get(key) == await sqlite.get(key)
                         assert await memory.read(key, 0) == await sqlite.read(key, 0)

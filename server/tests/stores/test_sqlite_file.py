@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlite_helpers import opened, raw, scene_of, submit
 
 from longcall_server.stores.base import IncompatibleStore, ListFilter, StoreUnavailable
-from longcall_server.stores.sqlite import SqliteStore, reads, sweeps, writes
+from longcall_server.stores.sqlite import SqliteStore, queues, reads, sweeps, writes
 from longcall_server.stores.sqlite.schema import APPLICATION_ID, VERSION
-from longcall_server.stores.suite.support import ALICE, key_of
+from longcall_server.stores.suite import ManualClock
+from longcall_server.stores.suite.support import ALICE, START, key_of, progress
 
 
 async def test_a_new_file_and_its_folders_are_made_and_marked(tmp_path: Path) -> None:
@@ -58,6 +60,46 @@ async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.get(key_of("a"))
     await store.close()
+
+
+async def test_a_file_of_version_1_is_migrated_with_all_that_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with raw(path) as connection:
+        connection.executescript(Path(__file__).with_name("version_1.sql").read_text())
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        old_logs = connection.execute("SELECT * FROM events ORDER BY record_id, seq").fetchall()
+    clock = ManualClock(START + 3_000)
+    async with scene_of(path, clock) as scene:
+        claimed = await scene.claim()
+        assert [one.record.key.id for one in claimed] == ["other", "high", "low"]
+        clock.advance(60_000)
+        assert [one.record.key.id for one in await scene.claim()] == ["delayed"]
+        low = await scene.record("low")
+        assert (low.metadata, low.payload) == ({"k": "v"}, '{"n":1}')
+        done = await scene.record("done")
+        assert (done.status, done.result) == ("completed", '{"rows":1}')
+        assert [file.location for file in done.files] == ["loc/a.txt"]
+        running = await scene.record("running")
+        assert (running.checkpoint, running.progress) == ('{"at":1}', progress(1, 3))
+        assert (await scene.end_of("failed"))["code"] == "HANDLER_ERROR"
+        assert (await scene.record("cancelled")).cancel_reason == "enough"
+        assert (await scene.submit("gone")).outcome == "expired"
+        assert (await scene.claim_again("retrying")).attempt == 2
+        with raw(path) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+            logs = connection.execute("SELECT * FROM events ORDER BY record_id, seq").fetchall()
+            assert set(old_logs) <= set(logs)
+    with raw(path) as connection:
+        migrated = schema_of(connection)
+    async with opened(tmp_path / "new.db"):
+        pass
+    with raw(tmp_path / "new.db") as connection:
+        assert migrated == schema_of(connection)
+
+
+def schema_of(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {(name, sql) for name, sql in rows if name != "sqlite_sequence"}
 
 
 async def test_a_file_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:
@@ -122,7 +164,9 @@ NEXT_PAGE, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (writes.CLAIMABLE, "INDEX requests_ready (action=?)"),
+        (queues.TENANT_AFTER, "COVERING INDEX requests_ready (action=? AND tenant_id>?)"),
+        (queues.DUE, "COVERING INDEX requests_ready (action=? AND tenant_id=?)"),
+        (queues.RUNNING, "COVERING INDEX requests_leased"),
         (writes.RIPEN, "INDEX requests_waiting (due_at<?)"),
         (sweeps.OVERDUE, "INDEX requests_swept (sweep_at<?)"),
         (sweeps.LEASED, "INDEX requests_leased"),

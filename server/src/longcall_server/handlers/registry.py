@@ -19,6 +19,7 @@ from pydantic import JsonValue, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 
 from longcall_server.core.lifecycle import RetryPolicy
+from longcall_server.core.scheduling import ConcurrencyLimits
 from longcall_server.handlers.context import RequestContext
 from longcall_server.handlers.encoding import ANY
 from longcall_server.handlers.errors import RegistrationError
@@ -56,6 +57,8 @@ class Registration:
     cancel_grace_ms: int
     sync_window_ms: int | None
     """How long a quick handler may take before it is stored; None for the server's default."""
+    concurrency: int | None
+    """How many of its requests run at once over all workers; None for no limit of its own."""
     description: str
     payload_adapter: TypeAdapter[Any]
     result_adapter: TypeAdapter[Any]
@@ -92,6 +95,7 @@ class Handlers:
         retention: timedelta | None = None,
         cancel_grace: timedelta = timedelta(seconds=10),
         sync_window: timedelta | None = None,
+        concurrency: int | None = None,
         description: str = "",
     ) -> Callable[[F], F]:
         """Registers the decorated function, `def handler(ctx, payload) -> result`.
@@ -101,7 +105,9 @@ class Handlers:
         parameter the action takes no payload. `durable=False` makes a quick handler, which must be
         safe to repeat: it is answered at once and stored only if it takes longer than
         `sync_window` (default: the server's). `deadline` counts from acceptance (default: none),
-        `retention` from the end (default: the server's, 24 h). Raises `RegistrationError`.
+        `retention` from the end (default: the server's, 24 h). `concurrency` limits how many stored
+        requests of the action run at once, over all workers of the store (default: no limit).
+        Raises `RegistrationError`.
         """
         if not _is_action_name(action):
             raise RegistrationError(
@@ -111,6 +117,8 @@ class Handlers:
             raise RegistrationError(f"the action {action!r} has a handler already")
         if sync_window is not None and durable:
             raise RegistrationError(f"{action}: sync_window is for durable=False only")
+        if concurrency is not None and concurrency < 1:
+            raise RegistrationError(f"{action}: concurrency must be 1 or more, not {concurrency!r}")
         options: dict[str, Any] = {
             "durable": durable,
             "policy": _policy(action, attempts, backoff),
@@ -118,6 +126,7 @@ class Handlers:
             "retention_ms": _milliseconds(action, "retention", retention, least=1),
             "cancel_grace_ms": _milliseconds(action, "cancel_grace", cancel_grace),
             "sync_window_ms": _milliseconds(action, "sync_window", sync_window),
+            "concurrency": concurrency,
         }
 
         def decorate(function: F) -> F:
@@ -135,6 +144,15 @@ class Handlers:
     def actions(self) -> tuple[str, ...]:
         """All actions, in the order of registration."""
         return tuple(self._registrations)
+
+    def concurrency(self, per_tenant: int | None = None) -> ConcurrencyLimits:
+        """What claims keep to: the limits of the actions, and one of each tenant."""
+        per_action = {
+            action: registration.concurrency
+            for action, registration in self._registrations.items()
+            if registration.concurrency is not None
+        }
+        return ConcurrencyLimits(per_tenant, per_action)
 
 
 def _is_action_name(name: object) -> bool:

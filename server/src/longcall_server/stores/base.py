@@ -27,6 +27,7 @@ from typing import NamedTuple, Protocol
 from longcall_server.core.codes import RequestStatus
 from longcall_server.core.events import EventDraft
 from longcall_server.core.lifecycle import RetryPolicy
+from longcall_server.core.scheduling import UNLIMITED, ConcurrencyLimits
 
 Clock = Callable[[], int]
 """Tells the milliseconds since the epoch."""
@@ -173,6 +174,8 @@ class Record(NamedTuple):
     policy: RetryPolicy
     metadata: dict[str, str]
     priority: int
+    rank: int
+    """The place among what waits of its tenant, fixed at acceptance: see `core.scheduling`."""
     status: RequestStatus
     attempt: int
     failures: int
@@ -354,9 +357,18 @@ class Store(Protocol):
         """
 
     async def claim(
-        self, worker: str, actions: Sequence[str], *, limit: int, lease_ms: int
+        self,
+        worker: str,
+        actions: Sequence[str],
+        *,
+        limit: int,
+        lease_ms: int,
+        concurrency: ConcurrencyLimits = UNLIMITED,
     ) -> Sequence[Claimed]:
-        """Leases due requests by priority, then age; appends `status processing` to each log.
+        """Leases due requests; appends `status processing` to each log.
+
+        Which ones, and in which order, `core.scheduling.pick` decides (PROTOCOL 5.4.14, 5.4.15);
+        what runs under any worker's lease counts against the limits of `concurrency`.
 
         A claim whose outcome is unknown is not repeated but made anew: what the first one leased,
         if anything, comes back when its lease ends.

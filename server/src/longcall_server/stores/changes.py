@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longcall_server.core import events, lifecycle
+from longcall_server.core import events, lifecycle, scheduling
 from longcall_server.core.codes import RequestStatus
 from longcall_server.core.events import EventDraft
 from longcall_server.core.lifecycle import Cancel, CancelEffect, Fail, Overdue, Retry, Verdict
@@ -64,6 +64,7 @@ def created(new: NewRequest, promotion: Promotion | None, record_id: int, now: i
     created_at = now
     if promotion is not None and new.received_at is not None:
         created_at = new.received_at
+    due_at = created_at + new.delay_ms
     drafts = [events.acknowledgment(new.key.id, created_at)]
     record = Record(
         record_id=record_id,
@@ -75,12 +76,13 @@ def created(new: NewRequest, promotion: Promotion | None, record_id: int, now: i
         policy=new.policy,
         metadata=new.metadata,
         priority=new.priority,
+        rank=scheduling.rank(new.priority, due_at),
         status=RequestStatus.QUEUED,
         attempt=0,
         failures=0,
         created_at=created_at,
         updated_at=now,
-        due_at=created_at + new.delay_ms,
+        due_at=due_at,
         deadline_at=None if new.deadline_ms is None else created_at + new.deadline_ms,
         last_seq=0,
         log_bytes=0,

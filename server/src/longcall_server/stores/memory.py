@@ -6,15 +6,17 @@ No verb awaits anything, so on one event loop each is a transaction. Nothing sur
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import random as _random
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from longcall_server.core import lifecycle
+from longcall_server.core import lifecycle, scheduling
 from longcall_server.core.events import EventDraft
 from longcall_server.core.lifecycle import Overdue
+from longcall_server.core.scheduling import UNLIMITED, ConcurrencyLimits, Running, Turns, Waiting
 from longcall_server.stores import changes
 from longcall_server.stores.base import (
     Claimed,
@@ -45,8 +47,6 @@ from longcall_server.stores.base import (
 from longcall_server.stores.changes import Change, Changes, Failure
 from longcall_server.stores.cursors import decode_cursor, encode_cursor
 
-_Heap = list[tuple[int, int, int]]
-
 
 @dataclass(slots=True)
 class _Row:
@@ -57,6 +57,47 @@ class _Row:
 
     def whole(self) -> Record:
         return self.record._replace(payload=self.payload, checkpoint=self.checkpoint)
+
+
+class _Ready:
+    """What is due, by action and tenant, in the order of ranks: the `Queues` of the scheduling."""
+
+    def __init__(self, is_claimable: Callable[[int], bool]) -> None:
+        self._is_claimable = is_claimable
+        self._lines: defaultdict[str, dict[str, list[Waiting]]] = defaultdict(dict)
+
+    def add(self, record: Record) -> None:
+        """A record became due; one that is here already stays where it is."""
+        line = self._lines[record.action].setdefault(record.key.owner.tenant_id, [])
+        waiting = Waiting(record.rank, record.record_id)
+        place = bisect.bisect_left(line, waiting)
+        if line[place : place + 1] != [waiting]:
+            line.insert(place, waiting)
+
+    def discard(self, record: Record) -> None:
+        """A record no longer waits; it may not have been due."""
+        tenants = self._lines[record.action]
+        line = tenants.get(record.key.owner.tenant_id, [])
+        waiting = Waiting(record.rank, record.record_id)
+        place = bisect.bisect_left(line, waiting)
+        if line[place : place + 1] == [waiting]:
+            del line[place]
+            if not line:
+                del tenants[record.key.owner.tenant_id]
+
+    def has_any(self) -> bool:
+        """Whether anything can be claimed."""
+        lines = (line for tenants in self._lines.values() for line in tenants.values())
+        return any(self._is_claimable(one.record_id) for line in lines for one in line)
+
+    def tenant_after(self, action: str, tenant_id: str) -> str | None:
+        """See `core.scheduling.Queues`."""
+        return min((one for one in self._lines[action] if one > tenant_id), default=None)
+
+    def due(self, action: str, tenant_id: str) -> Iterator[Waiting]:
+        """See `core.scheduling.Queues`."""
+        line = self._lines[action].get(tenant_id, [])
+        return (one for one in line if self._is_claimable(one.record_id))
 
 
 class MemoryStore:
@@ -80,7 +121,11 @@ class MemoryStore:
         self._in_flight: defaultdict[Owner, int] = defaultdict(int)
         # Heaps may hold entries that no longer hold true: whoever pops one checks the record.
         self._waiting: list[tuple[int, int]] = []
-        self._ready: defaultdict[str, _Heap] = defaultdict(list)
+        self._ready = _Ready(
+            lambda record_id: lifecycle.is_claimable(self._rows[record_id].record, self.now())
+        )
+        self._turns = Turns()
+        self._running: Counter[tuple[str, str]] = Counter()
         self._appointments: list[tuple[int, int]] = []
         self._forgetting: list[tuple[int, int, RequestKey]] = []
 
@@ -131,16 +176,24 @@ class MemoryStore:
     # --- Attempts ---------------------------------------------------------------------------------
 
     async def claim(
-        self, worker: str, actions: Sequence[str], *, limit: int, lease_ms: int
+        self,
+        worker: str,
+        actions: Sequence[str],
+        *,
+        limit: int,
+        lease_ms: int,
+        concurrency: ConcurrencyLimits = UNLIMITED,
     ) -> Sequence[Claimed]:
         """See `Store.claim`."""
         now = self.now()
         self._ripen(now)
+        running = [Running(*place, count) for place, count in self._running.items()]
+        picked = scheduling.pick(
+            self._ready, actions, running, concurrency, self._turns, limit=limit
+        )
         claimed: list[Claimed] = []
-        while len(claimed) < limit:
-            row = self._pop_ready(actions, now)
-            if row is None:
-                break
+        for record_id in picked:
+            row = self._rows[record_id]
             change = self._changes.claimed(row.record, now, worker=worker, lease_ms=lease_ms)
             self._write(row, change)
             if not lifecycle.is_finished(change.record.status):
@@ -260,7 +313,7 @@ class MemoryStore:
             changed=tuple(changed),
             removed=tuple(removed),
             files=tuple(files),
-            work_available=self._has_ready(now),
+            work_available=self._ready.has_any(),
             next_due_at=self._next_due_at(),
         )
 
@@ -331,15 +384,23 @@ class MemoryStore:
         self._rows[record.record_id] = row
         self._owned[record.key.owner][record.key.id] = row
         self._in_flight[record.key.owner] += 1
+        self._count_running(record, 1)
         self._schedule(record)
 
     def _write(self, row: _Row, change: Change) -> None:
-        was_finished = lifecycle.is_finished(row.record.status)
-        row.record = change.record
+        before, row.record = row.record, change.record
         row.events.extend(change.events)
-        if not was_finished and lifecycle.is_finished(row.record.status):
+        if lifecycle.is_finished(row.record.status) and not lifecycle.is_finished(before.status):
             self._in_flight[row.record.key.owner] -= 1
+        if row.record.status not in lifecycle.WAITING:
+            self._ready.discard(row.record)
+        self._count_running(before, -1)
+        self._count_running(row.record, 1)
         self._schedule(row.record)
+
+    def _count_running(self, record: Record, change: int) -> None:
+        if record.lease_worker is not None:
+            self._running[record.key.owner.tenant_id, record.action] += change
 
     def _remove(self, row: _Row) -> tuple[StoredFile, ...]:
         record = row.record
@@ -363,26 +424,7 @@ class MemoryStore:
             _, record_id = heapq.heappop(self._waiting)
             row = self._rows.get(record_id)
             if row is not None and lifecycle.is_claimable(row.record, now):
-                place = (-row.record.priority, row.record.created_at, record_id)
-                heapq.heappush(self._ready[row.record.action], place)
-
-    def _pop_ready(self, actions: Sequence[str], now: int) -> _Row | None:
-        heaps = [self._due(action, now) for action in set(actions)]
-        first = min(filter(None, heaps), default=None)
-        return None if first is None else self._rows[heapq.heappop(first)[2]]
-
-    def _has_ready(self, now: int) -> bool:
-        return any(self._due(action, now) for action in tuple(self._ready))
-
-    def _due(self, action: str, now: int) -> _Heap:
-        """What is due of an action; its head can be claimed."""
-        heap = self._ready.get(action, [])
-        while heap:
-            row = self._rows.get(heap[0][2])
-            if row is not None and lifecycle.is_claimable(row.record, now):
-                break
-            heapq.heappop(heap)
-        return heap
+                self._ready.add(row.record)
 
     def _next_due_at(self) -> int | None:
         while self._appointments:

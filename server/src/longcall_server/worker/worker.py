@@ -81,6 +81,7 @@ class Worker:
         *,
         name: str,
         concurrency: int = 32,
+        tenant_concurrency: int | None = None,
         lease_ms: int = 30_000,
         poll_ms: int = 5_000,
     ) -> None:
@@ -92,6 +93,7 @@ class Worker:
         self._executor = executor
         self._files = files
         self._concurrency = concurrency
+        self._limits = handlers.concurrency(tenant_concurrency)
         self._poll = poll_ms / 1000
         self._sweeper = Sweeper(
             store, bus, files, poll_ms=poll_ms, on_work=self._wake_up, on_changed=self._look_at
@@ -178,7 +180,11 @@ class Worker:
             if free > 0:
                 try:
                     claimed = await self._store.claim(
-                        self.name, actions, limit=free, lease_ms=self.lease_ms
+                        self.name,
+                        actions,
+                        limit=free,
+                        lease_ms=self.lease_ms,
+                        concurrency=self._limits,
                     )
                 except Exception as error:
                     # What it may have leased comes back when that lease ends.
@@ -246,8 +252,14 @@ class Worker:
         finally:
             if self._runs.get(key) is run:
                 del self._runs[key]
-            if self._hungry:
-                self._wake.set()
+            self._room_made(run.execution.call.action)
+
+    def _room_made(self, action: str) -> None:
+        """Something may begin that had to wait: here, or where a limit holds with any worker."""
+        if self._limits.hold_back(action):
+            self._bus.work_available()
+        elif self._hungry:
+            self._wake.set()
 
     async def _end(self, run: _Run, outcome: Outcome) -> bool:
         """Writes the end of an attempt down; whether its files were recorded."""

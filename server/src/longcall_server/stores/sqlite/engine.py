@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longcall_server.core.events import EventDraft
+from longcall_server.core.scheduling import UNLIMITED, ConcurrencyLimits, Turns
 from longcall_server.stores.base import (
     Claimed,
     Clock,
@@ -72,10 +73,11 @@ class SqliteStore:
         self._rules = Changes(limits or StoreLimits(), random)
         self._clock = clock
         self._checkpointer = Checkpointer(self._connect)
+        turns = Turns()
         self._writer = WriteLane(
             "longcall-writer",
             lambda: prepare(self._path, synchronous),
-            lambda connection: Writes(connection, self._rules, self._clock),
+            lambda connection: Writes(connection, self._rules, turns, self._clock),
             self._checkpointer.after_commit,
         )
         self._reader = ReadLane("longcall-reader", self._connect)
@@ -132,10 +134,18 @@ class SqliteStore:
     # --- Attempts ---------------------------------------------------------------------------------
 
     async def claim(
-        self, worker: str, actions: Sequence[str], *, limit: int, lease_ms: int
+        self,
+        worker: str,
+        actions: Sequence[str],
+        *,
+        limit: int,
+        lease_ms: int,
+        concurrency: ConcurrencyLimits = UNLIMITED,
     ) -> Sequence[Claimed]:
         """See `Store.claim`."""
-        return await self._writer.run(lambda writes: writes.claim(worker, actions, limit, lease_ms))
+        return await self._writer.run(
+            lambda writes: writes.claim(worker, actions, limit, lease_ms, concurrency)
+        )
 
     async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> Sequence[Renewed]:
         """See `Store.renew`."""

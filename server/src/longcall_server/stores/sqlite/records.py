@@ -26,7 +26,7 @@ from longcall_server.stores.base import (
 
 _COLUMNS = """
     r.record_id, o.tenant_id, o.sub, r.id, r.action, r.digest, r.submission,
-    r.max_attempts, r.backoff_initial_ms, r.backoff_max_ms, r.metadata, r.priority,
+    r.max_attempts, r.backoff_initial_ms, r.backoff_max_ms, r.metadata, r.priority, r.rank,
     r.status, r.attempt, r.failures, r.created_at, r.updated_at, r.due_at, r.deadline_at,
     r.last_seq, r.log_bytes, r.chunks_kept_to, r.cancel_grace_ms, r.retention_ms,
     r.cancel_requested_at, r.cancel_reason, p.attempt, p.version, p.body, r.files,
@@ -70,6 +70,7 @@ _GIVEN = (
     "digest",
     "submission",
     "priority",
+    "rank",
     "created_at",
     "deadline_at",
     "cancel_grace_ms",
@@ -80,6 +81,7 @@ _GIVEN = (
 )
 _DERIVED = (
     "owner_id",
+    "tenant_id",
     "id",
     "status",
     "max_attempts",
@@ -103,7 +105,7 @@ def record_of(row: Iterable[Any]) -> Record:
     """Makes a record of a row of `SELECT_RECORD` or `SELECT_WHOLE_RECORD`."""
     (
         record_id, tenant_id, sub, id, action, digest, submission,
-        max_attempts, backoff_initial_ms, backoff_max_ms, metadata, priority,
+        max_attempts, backoff_initial_ms, backoff_max_ms, metadata, priority, rank,
         status, attempt, failures, created_at, updated_at, due_at, deadline_at,
         last_seq, log_bytes, chunks_kept_to, cancel_grace_ms, retention_ms,
         cancel_requested_at, cancel_reason, progress_attempt, version, body, files,
@@ -121,6 +123,7 @@ def record_of(row: Iterable[Any]) -> Record:
         policy=_policy(max_attempts, backoff_initial_ms, backoff_max_ms),
         metadata={} if metadata is None else json.loads(metadata),
         priority=priority,
+        rank=rank,
         status=_STATUSES[status],
         attempt=attempt,
         failures=failures,
@@ -169,6 +172,7 @@ def new_row(record: Record, owner_id: int, now: int) -> tuple[Any, ...]:
     return (
         *_new_values(record),
         owner_id,
+        record.key.owner.tenant_id,
         record.key.id,
         record.status.value,
         policy.max_attempts,

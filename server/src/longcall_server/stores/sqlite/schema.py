@@ -115,7 +115,24 @@ CREATE TABLE tombstones (
 CREATE INDEX tombstones_forgotten ON tombstones (expires_at);
 """
 
-MIGRATIONS = (_VERSION_1,)
+_VERSION_2 = """
+-- Claims go by turns of tenants, and within a tenant by rank (core/scheduling.py). A request that
+-- was accepted by version 1 gets the rank that it would have got; its delay was not written down.
+ALTER TABLE requests ADD COLUMN tenant_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE requests ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+UPDATE requests SET
+    tenant_id = (SELECT o.tenant_id FROM owners o WHERE o.owner_id = requests.owner_id),
+    rank = created_at - 60000 * priority;
+
+DROP INDEX requests_ready;
+CREATE INDEX requests_ready
+    ON requests (action, tenant_id, rank, record_id, deadline_at, is_ready) WHERE is_ready = 1;
+DROP INDEX requests_leased;
+CREATE INDEX requests_leased ON requests (lease_worker, tenant_id, action)
+    WHERE lease_worker IS NOT NULL;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2)
 """Entry N takes a file from version N to N + 1; the first one creates it."""
 VERSION = len(MIGRATIONS)
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from longcall_server.core import lifecycle
+from longcall_server.core import lifecycle, scheduling
 from longcall_server.core.events import EventDraft
+from longcall_server.core.scheduling import ConcurrencyLimits, Turns
 from longcall_server.stores import changes
 from longcall_server.stores.base import (
     Claimed,
@@ -33,6 +34,7 @@ from longcall_server.stores.base import (
     Submitted,
 )
 from longcall_server.stores.changes import Change, Changes, Failure
+from longcall_server.stores.sqlite.queues import Queues
 from longcall_server.stores.sqlite.records import (
     INSERT_REQUEST,
     RECORD_BY_ID,
@@ -52,10 +54,6 @@ RIPEN = """
     UPDATE requests SET is_ready = 1 WHERE record_id IN (
         SELECT record_id FROM requests INDEXED BY requests_waiting
         WHERE is_ready = 0 AND due_at <= ? ORDER BY due_at LIMIT ?)"""
-CLAIMABLE = """
-    SELECT -priority, created_at, record_id FROM requests INDEXED BY requests_ready
-    WHERE is_ready = 1 AND action = ? AND (deadline_at IS NULL OR deadline_at > ?)
-    ORDER BY priority DESC, created_at, record_id LIMIT ?"""
 _LOOK_UP = """
     SELECT (SELECT record_id FROM requests WHERE owner_id = ?1 AND id = ?2),
         EXISTS (SELECT 1 FROM tombstones WHERE owner_id = ?1 AND id = ?2)"""
@@ -87,9 +85,12 @@ class Writes:
     What many verbs of a transaction would write again and again is written at its end: `flush`.
     """
 
-    def __init__(self, connection: sqlite3.Connection, rules: Changes, clock: Clock) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, rules: Changes, turns: Turns, clock: Clock
+    ) -> None:
         self.connection = connection
         self.rules = rules
+        self._turns = turns
         self.now = clock()
         self._execute = connection.execute
         self._owners: dict[Owner, _Owned] = {}
@@ -151,17 +152,22 @@ class Writes:
     # --- Attempts ---------------------------------------------------------------------------------
 
     def claim(
-        self, worker: str, actions: Sequence[str], limit: int, lease_ms: int
+        self,
+        worker: str,
+        actions: Sequence[str],
+        limit: int,
+        lease_ms: int,
+        concurrency: ConcurrencyLimits,
     ) -> list[Claimed]:
         """See `Store.claim`."""
         if not self._has_ripened:
             self.ripen()
-        found: list[tuple[int, int, int]] = []
-        for action in set(actions):
-            found += self._execute(CLAIMABLE, (action, self.now, limit))
-        found.sort()
+        queues = Queues(self.connection, self.now)
+        picked = scheduling.pick(
+            queues, actions, queues.running(), concurrency, self._turns, limit=limit
+        )
         claimed = []
-        for _, _, record_id in found[:limit]:
+        for record_id in picked:
             row = self._execute(WHOLE_RECORD_BY_ID, (record_id,)).fetchone()
             record = record_of(row)
             change = self.rules.claimed(record, self.now, worker=worker, lease_ms=lease_ms)

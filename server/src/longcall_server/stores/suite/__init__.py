@@ -22,6 +22,7 @@ from longcall_server.stores.suite.endings import EndingTests
 from longcall_server.stores.suite.failures import FailureTests
 from longcall_server.stores.suite.reading import ReadingTests
 from longcall_server.stores.suite.removal import RemovalTests
+from longcall_server.stores.suite.scheduling import SchedulingTests
 from longcall_server.stores.suite.submitting import PromotionTests, SubmitTests
 from longcall_server.stores.suite.support import ManualClock, Scene
 
@@ -32,6 +33,7 @@ class StoreSuite(
     SubmitTests,
     PromotionTests,
     AttemptTests,
+    SchedulingTests,
     FailureTests,
     EndingTests,
     RemovalTests,

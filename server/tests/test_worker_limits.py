@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits of concurrency as several workers keep to them: woken by the bell, never by the poll."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from worker_harness import Node, node
+
+from longcall_server import HandlerError, Handlers, RequestContext
+from longcall_server.bus.local import LocalBus
+from longcall_server.stores.base import Owner, RequestKey
+from longcall_server.stores.memory import MemoryStore
+
+POLL_MS = 3_600_000
+"""Longer than any test: nothing here begins because of it."""
+
+
+class Watch:
+    """How many handlers run at once, by action."""
+
+    def __init__(self) -> None:
+        self.running: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+
+    async def work(self, ctx: RequestContext) -> None:
+        """Runs over a few turns of the loop; the first attempt of a `flaky` one fails."""
+        self.running[ctx.action] += 1
+        self.most[ctx.action] = max(self.most[ctx.action], self.running[ctx.action])
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            if ctx.action == "flaky" and ctx.attempt == 1:
+                raise HandlerError("again", "", retryable=True)
+        finally:
+            self.running[ctx.action] -= 1
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.mark.parametrize("action", ["scarce", "flaky"])
+async def test_the_limit_of_an_action_holds_over_all_workers_and_nothing_is_forgotten(
+    watch: Watch, tmp_path: Path, action: str
+) -> None:
+    handlers = Handlers()
+    handlers.register(action, concurrency=2)(watch.work)
+    handlers.register("plenty")(watch.work)
+    store, bus = MemoryStore(random=lambda: 0.0), LocalBus()
+    async with (
+        node(handlers, tmp_path, store=store, bus=bus, name="one", poll_ms=POLL_MS) as one,
+        node(
+            handlers, tmp_path, store=store, bus=bus, name="two", poll_ms=POLL_MS, alone=False
+        ) as two,
+    ):
+        keys = [await at.submit(action) for _ in range(12) for at in _numbered(one, two)]
+        keys += [await at.submit("plenty") for _ in range(12) for at in _numbered(one, two)]
+        for key in keys:
+            assert (await one.finished(key)).status == "completed"
+    assert watch.most[action] == 2
+    assert watch.most["plenty"] > 2
+
+
+async def test_the_limit_of_a_tenant_holds_and_another_tenant_does_not_wait(
+    watch: Watch, tmp_path: Path
+) -> None:
+    handlers = Handlers()
+    gate = asyncio.Event()
+
+    @handlers.register("long")
+    async def long(ctx: RequestContext) -> None:
+        watch.running[ctx.tenant_id] += 1
+        watch.most[ctx.tenant_id] = max(watch.most[ctx.tenant_id], watch.running[ctx.tenant_id])
+        await gate.wait()
+        watch.running[ctx.tenant_id] -= 1
+
+    async with node(handlers, tmp_path, poll_ms=POLL_MS, tenant_concurrency=2) as at:
+        keys = [await at.submit("long") for _ in range(5)]
+        other = replace(at.new("long"), key=RequestKey(Owner("another", "user"), "first"))
+        await at.store.submit(other, max_in_flight=10)
+        at.bus.work_available()
+        await at.until(other.key, lambda record: record.status == "processing")
+        waiting = [key for key in keys if (await at.record(key)).status == "queued"]
+        assert len(waiting) == 3
+        gate.set()
+        for key in (*keys, other.key):
+            await at.finished(key)
+    assert watch.most == Counter({"tenant": 2, "another": 1})
+
+
+def _numbered(*nodes: Node) -> tuple[Node, ...]:
+    """The nodes, with ids that do not meet."""
+    for n, one in enumerate(nodes):
+        one.prefix = f"{n}-"
+    return nodes
