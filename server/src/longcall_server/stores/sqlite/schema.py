@@ -149,7 +149,10 @@ def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
     _make_folder(path.parent)
     connection = connect(path)
     try:
+        # One transaction, or a process that makes the file right now is seen half done.
+        connection.execute("BEGIN")
         _check(connection, path)
+        connection.execute("COMMIT")
         _use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("BEGIN IMMEDIATE")
