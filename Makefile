@@ -2,9 +2,10 @@
 # One verb a target; what a verb does stands in tools/. `make help` lists them.
 TOOL := tools/python.sh
 BIN  := .venv/bin
+CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate conformance format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate conformance chaos drain format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +35,14 @@ check-generate: ## fail if a generated file is not what schema/ says
 
 conformance: ## every SDK and the server against the one suite
 	@$(TOOL) tools/run_tests.py --only conformance
+
+chaos: ## kill -9 the server 200 times under load, and judge what 50 clients saw (ROUNDS=, SEED=)
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@$(CHAOS) kill $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+
+drain: ## SIGTERM 50 times with requests running and queued: nobody sees an error (ROUNDS=, SEED=)
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@$(CHAOS) term $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
 format: ## let the formatters have their way
 	@$(TOOL) tools/format.py

@@ -17,7 +17,7 @@ PYTHON_PACKAGES = {
     "server": ("src", "tests"),
     "sdk-python": ("src", "tests", "examples"),
     "codegen": ("src", "tests"),
-    "conformance-tests": ("src", "tests", "programs", "drivers/python"),
+    "conformance-tests": ("src", "tests", "programs", "chaos", "drivers/python"),
     "server/examples": (".", "tests"),
 }
 TOX_ENVIRONMENTS = {
@@ -108,6 +108,13 @@ def conformance() -> Iterator[Part]:
     yield Part("suite", "conformance", (suite,), wants=("node", "go"))
     programs = run("pytest", "conformance-tests/programs")
     yield Part("programs", "conformance", (programs,), wants=("node", "go"))
+    yield Part("chaos", "conformance", (chaos("kill", 5), chaos("term", 3)))
+
+
+def chaos(mode: str, rounds: int) -> Command:
+    """A taste of `make chaos` and `make drain`."""
+    program = "conformance-tests/chaos/chaos.py"
+    return run("python", program, mode, "--rounds", str(rounds), "--clients", "20")
 
 
 def run(program: str, *arguments: str, cwd: Path = ROOT) -> Command:

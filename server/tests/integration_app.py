@@ -104,6 +104,7 @@ async def twice(ctx: RequestContext) -> JsonValue:
 
 
 @handlers.register("survivor")
+@handlers.register("only_once", attempts=1)
 async def survivor(ctx: RequestContext) -> JsonValue:
     """Waits for the end of its server after a checkpoint, and then goes on."""
     if ctx.checkpoint is None:

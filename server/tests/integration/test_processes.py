@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,50 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         await wire.until_type("goaway")
         server.signal(signal.SIGTERM)
         assert (await server.ended())[0] == 128 + signal.SIGTERM
+
+
+async def test_what_is_handed_back_is_due_at_once_and_has_not_failed(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--drain-grace", "0") as server:
+        async with connected(server.url) as wire:
+            await wire.send("request", id="o", action="only_once")
+            await wire.until(lambda message: message.get("data") == "void")
+            server.signal(signal.SIGTERM)
+        assert (await server.ended())[0] == 0
+        gone_at = datetime.now(UTC)
+    async with serving(tmp_path) as server, connected(server.url) as wire:
+        await wire.send("attach", request_id="o", after_seq=4)
+        _, retrying, processing, end = await wire.ended()
+        assert (retrying["status"], retrying["attempt"]) == ("retrying", 1)
+        assert retrying["error"]["code"] == "UNAVAILABLE"
+        assert datetime.fromisoformat(retrying["retry_at"]) <= gone_at
+        assert (processing["attempt"], processing["chunks_kept_to"]) == (2, 3)
+        # It has one attempt, and that one was not counted.
+        assert end["result"] == {"attempt": 2, "kept_to": 3, "at": "here"}
+
+
+async def test_a_second_signal_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    flags = ("--drain-grace", "1h", "--lease", "1h", "--concurrency", "1")
+    async with serving(tmp_path, *flags) as server, connected(server.url) as wire:
+        await wire.send("request", id="running", action="survivor")
+        await wire.until(lambda message: message.get("data") == "void")
+        await wire.send("request", id="queued", action="rows", payload=2)
+        await wire.until_type("acknowledgment")
+        server.signal(signal.SIGTERM)
+        await wire.until_type("goaway")
+        await wire.send("request", id="late", action="rows", payload=3)
+        await wire.until_type("acknowledgment")
+        server.signal(signal.SIGTERM)
+        assert (await server.ended())[0] == 128 + signal.SIGTERM
+    async with serving(tmp_path) as server, connected(server.url) as wire:
+        results = {}
+        for name in ("running", "queued", "late"):
+            await wire.send("attach", request_id=name, after_seq=0)
+            results[name] = (await wire.ended())[-1]["result"]
+        assert results == {
+            "running": {"attempt": 2, "kept_to": 3, "at": "here"},
+            "queued": {"rows": 2},
+            "late": {"rows": 3},
+        }
 
 
 async def test_a_handler_that_never_ends_does_not_keep_the_process(tmp_path: Path) -> None:

@@ -64,7 +64,13 @@ class ServerProcess:
     """One server with its own data folder; it may be killed and started again on the same data."""
 
     def __init__(
-        self, manifest: Manifest, needs: dict[str, Any], fixtures: Path, secret: str
+        self,
+        manifest: Manifest,
+        needs: dict[str, Any],
+        fixtures: Path,
+        secret: str,
+        *,
+        port: int = 0,
     ) -> None:
         self._manifest = manifest
         self._needs = needs
@@ -72,7 +78,7 @@ class ServerProcess:
         self._secret = secret
         self._folder = tempfile.TemporaryDirectory(prefix="longcall-server-")
         self._process: asyncio.subprocess.Process | None = None
-        self._port = 0
+        self._port = port
         self.url = ""
 
     @property
@@ -86,6 +92,11 @@ class ServerProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process that was started last; negative: the signal that ended it."""
+        return None if self._process is None else self._process.returncode
+
     def fixture(self, name: str) -> Path:
         """The file that a fixture made."""
         return self._fixtures / name
@@ -97,7 +108,13 @@ class ServerProcess:
 
     async def start(self) -> None:
         """Starts the server and waits until it says that it is ready."""
-        ready = self.data / "ready.json"
+        await self.launch()
+        self.url = (await self._ready(self._ready_file))["url"]
+        self._port = int(self.url.split(":")[2].split("/")[0])
+
+    async def launch(self) -> None:
+        """Starts the server and does not wait for it."""
+        ready = self._ready_file
         ready.unlink(missing_ok=True)
         words = {
             "python": sys.executable,
@@ -123,8 +140,10 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
             )
-        self.url = (await self._ready(ready))["url"]
-        self._port = int(self.url.split(":")[2].split("/")[0])
+
+    @property
+    def _ready_file(self) -> Path:
+        return self.data / "ready.json"
 
     async def _ready(self, path: Path) -> dict[str, Any]:
         assert self._process is not None

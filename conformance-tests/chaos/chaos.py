@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes the life of a real server, again and again, under clients that write down what they see.
+
+    python conformance-tests/chaos/chaos.py kill    kill -9 at random moments
+    python conformance-tests/chaos/chaos.py term    SIGTERM, with requests running and queued
+
+The same folder and port each time. In the end all requests are drained, and the checker, which
+reads nothing but the clients' files, says what is wrong with them. Exit codes: 0 all passed, 1 not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import kill_rounds
+import term_rounds
+import workload
+from board import Board, Identity
+from raw_client import RawClient
+from scene import Scene
+from sdk_client import SdkClient
+from verdicts import Verdicts
+from workload import Asked
+
+from longcall_conformance.referee.checker import check
+from longcall_conformance.referee.observations import ObservationFile
+from longcall_conformance.referee.tokens import claims, sign
+from longcall_conformance.runner.manifest import Manifest, ServerProcess
+
+HERE = Path(__file__).parent
+DRAIN_SECONDS = 300
+"""A limit for a run that hangs; a drain takes seconds."""
+RAW_EVERY = 5
+"""One client of so many is a raw one."""
+
+
+def main() -> int:
+    """Runs the command line; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("mode", choices=("kill", "term"))
+    parser.add_argument("--rounds", type=int, default=None, help="default: kill 200, term 50")
+    parser.add_argument("--clients", type=int, default=50, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=None, help="default: a fresh one, printed")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "out" / "chaos")
+    options = parser.parse_args()
+    rounds = options.rounds or {"kill": 200, "term": 50}[options.mode]
+    seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    out = options.out / options.mode
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    print(f"{options.mode}: {rounds} rounds, {options.clients} clients, SEED={seed}", flush=True)
+    verdicts = asyncio.run(_run(options.mode, rounds, options.clients, seed, out))
+    for finding in verdicts.findings[:50]:
+        print(f"  {finding}")
+    if verdicts.findings:
+        print(f"what the clients and the server wrote is in {out}")
+    print(verdicts.closing_line())
+    return 0 if verdicts.passed else 1
+
+
+async def _run(mode: str, rounds: int, clients: int, seed: int, out: Path) -> Verdicts:
+    secret = secrets.token_hex(32)
+    verdicts, board, rng = Verdicts(), Board(), Random(seed)
+    with _free_port() as port:
+        manifest = Manifest.load(HERE / "server.yaml")
+        server = ServerProcess(manifest, {"handlers": "chaos"}, HERE, secret, port=port)
+    begun = time.monotonic()
+    try:
+        await server.start()
+        everybody = [
+            Identity(f"c{number}", server.url, _token(secret), Random(rng.random()))
+            for number in range(clients + 1)
+        ]
+        ask = workload.mixed if mode == "kill" else workload.once
+        files = [out / f"client-{number}.jsonl" for number in range(clients)]
+        people = _clients(ask, everybody[1:], board, files)
+        scene = Scene(server, board, people, rng, rounds, verdicts, everybody[0])
+        running = [asyncio.create_task(client.run()) for client in people]
+        try:
+            await {"kill": kill_rounds.play, "term": term_rounds.play}[mode](scene)
+        finally:
+            board.stop()
+            _, late = await asyncio.wait(running, timeout=DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        for task in running:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                verdicts.find("clients", f"a client broke: {error!r}")
+        if mode == "term":
+            term_rounds.judge_hand_backs(scene, files)
+        _judge(scene, files, time.monotonic() - begun)
+    finally:
+        if (server.data / "server.log").exists():
+            shutil.copy(server.data / "server.log", out)
+        if verdicts.findings:
+            shutil.copytree(server.data, out / "data", dirs_exist_ok=True)
+        await server.stop()
+    return verdicts
+
+
+def _clients(
+    ask: Callable[[Random], Asked], people: list[Identity], board: Board, files: list[Path]
+) -> list[SdkClient | RawClient]:
+    made: list[SdkClient | RawClient] = []
+    for number, (identity, file) in enumerate(zip(people, files, strict=True)):
+        kind = RawClient if number % RAW_EVERY == RAW_EVERY - 1 else SdkClient
+        made.append(kind(identity, board, ObservationFile(file), ask))
+    return made
+
+
+def _token(secret: str) -> str:
+    """All clients are of one owner: each may cancel and read what another has asked for."""
+    day = int(time.time()) + 24 * 3600
+    return sign(claims("alice", "acme", exp=day), secret)
+
+
+def _judge(scene: Scene, files: list[Path], seconds: float) -> None:
+    """Reads what the clients wrote, and only that; then what the server logged."""
+    verdicts = scene.verdicts
+    report = check(files)
+    verdicts.require("observations", [str(finding) for finding in report.findings])
+    defects = [
+        line
+        for line in (scene.server.data / "server.log").read_text("utf-8", "replace").splitlines()
+        if " ERROR " in line or line.startswith("Traceback")
+    ]
+    verdicts.require("server log", defects)
+    counts = report.counts
+    codes = {name: count for name, count in sorted(counts.items()) if " " in name}
+    print(
+        f"{scene.rounds} rounds, {counts['requests']} requests"
+        f" ({counts['acknowledged']} acknowledged, {counts['completed']} completed),"
+        f" {counts['events']} events, {counts['chunks']} chunks"
+        f" ({counts['voided']} voided), {counts['files']} files, {counts['readings']} readings,"
+        f" {sum(client.reconnects for client in scene.clients)} reconnects"
+    )
+    print(", ".join(f"{name}: {count}" for name, count in codes.items()))
+    print(f"{scene.summary}, {seconds:.0f} s", flush=True)
+
+
+@contextmanager
+def _free_port() -> Iterator[int]:
+    """A port that no connection is given by chance.
+
+    While the server is away its clients go on connecting to it: to a port of the ephemeral range
+    one of them would at some time be connected to itself, and keep the server from coming back.
+    """
+    for port in range(20_011, 32_000, 7):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+        return
+    raise SystemExit("no port is free")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
