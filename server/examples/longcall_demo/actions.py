@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from longcall_demo.report.handler import generate_report
+from longcall_demo.text.handler import stream_text
 from longcall_server import Handlers, JsonValue, RequestContext
 
 handlers = Handlers()
@@ -15,8 +16,14 @@ handlers.register(
     "generate_report",
     attempts=3,
     deadline=timedelta(minutes=30),
-    description="Aggregates a CSV of dated records; streams the rows, writes a CSV or PDF file",
+    description="Aggregates a CSV of dated records; streams rows, writes a CSV, PDF or XLSX file",
 )(generate_report)
+
+handlers.register(
+    "stream_text",
+    attempts=5,
+    description="Streams a long text word by word; each word stands once it is out",
+)(stream_text)
 
 
 @handlers.register("echo", durable=False, description="Gives the payload back, at once")
