@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `longcall-server serve MODULE:HANDLERS`, `longcall-server token`.
+"""The command line: `serve MODULE:HANDLERS`, `token`, and what operators do (`operating`).
 
 Whatever a command does not need it does not import: a server is ready in well under a second.
 """
@@ -21,6 +21,7 @@ from longcall_server.config import (
     option_name,
     parse_duration,
 )
+from longcall_server.operating.arguments import add_commands
 
 _ENVIRONMENT_ONLY = frozenset({"jwt_secret"})
 
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_token(commands)
+    add_commands(commands)
     return parser
 
 

@@ -140,6 +140,16 @@ class Settings(BaseSettings):
         "info", description="what is written to standard error"
     )
 
+    @property
+    def database(self) -> Path:
+        """The file of the store `sqlite`."""
+        return self.data_dir / "longcall.sqlite3"
+
+    @property
+    def files_dir(self) -> Path:
+        """The folder of the files that handlers attach, beside the database."""
+        return self.data_dir / "files"
+
     @field_validator("jwt_secret")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:

@@ -37,7 +37,6 @@ from longcall_server.worker import Worker
 
 _log = logging.getLogger(__name__)
 
-DATABASE = "longcall.sqlite3"
 SOFTWARE = "longcall-server"
 _LAST_WORDS = 1.0
 """Seconds that clients get, after the last request has ended, to take what is under way."""
@@ -202,7 +201,7 @@ class Server:
             return MemoryStore(limits=limits)
         from longcall_server.stores.sqlite import SqliteStore  # noqa: PLC0415  (memory needs none)
 
-        return SqliteStore(folder / DATABASE, limits=limits)
+        return SqliteStore(self._settings.database, limits=limits)
 
     def _find_orphans(self, files: FileStore, store: Store) -> None:
         async def search() -> None:

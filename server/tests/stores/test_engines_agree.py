@@ -14,6 +14,7 @@ from longcall_server.core import events
 from longcall_server.core.lifecycle import RetryPolicy
 from longcall_server.core.scheduling import ConcurrencyLimits
 from longcall_server.stores.base import (
+    DeadLetterFilter,
     Lease,
     ListFilter,
     Owner,
@@ -183,4 +184,8 @@ async def test_two_engines_give_the_same_answers(tmp_path: Path, seed: int) -> N
                         key = key_of(id, owner)
                         assert await memory.get(key) == await sqlite.get(key)
                         assert await memory.read(key, 0) == await sqlite.read(key, 0)
+                dead = [
+                    await s.dead_letters(DeadLetterFilter(), limit=99) for s in (memory, sqlite)
+                ]
+                assert dead[0] == dead[1]
             clock.advance(steps.choice([0, 0, 1, 50, 300]))

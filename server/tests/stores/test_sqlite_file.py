@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlite_helpers import opened, raw, scene_of, submit
 
-from longcall_server.stores.base import IncompatibleStore, ListFilter, StoreUnavailable
+from longcall_server.stores.base import DeadLetterFilter, IncompatibleStore, ListFilter, StoreUnavailable
 from longcall_server.stores.sqlite import SqliteStore, queues, reads, sweeps, writes
 from longcall_server.stores.sqlite.schema import APPLICATION_ID, VERSION
 from longcall_server.stores.suite import ManualClock
@@ -158,6 +158,11 @@ async def test_the_writer_syncs_as_it_is_told(
 
 
 LISTING, _ = reads.listing_query(1, ListFilter(ALICE), None)
+ALL_DEAD, _ = reads.dead_letters_query(DeadLetterFilter(), None)
+DEAD, _ = reads.dead_letters_query(
+    DeadLetterFilter(tenant_id="acme", sub="alice", action="a", ended_before=1), None
+)
+DEAD_BY_ID, _ = reads.dead_letters_query(DeadLetterFilter(tenant_id="acme", sub="b", id="a"), None)
 NEXT_PAGE, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "a"))
 
 
@@ -175,6 +180,9 @@ NEXT_PAGE, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "
         (sweeps.NEXT_DUE, "INDEX requests_swept"),
         (LISTING, "INDEX requests_listed (owner_id=?)"),
         (NEXT_PAGE, "INDEX requests_listed (owner_id=? AND (created_at,id)<(?,?))"),
+        (DEAD, "INDEX requests_dead (finished_at<?)"),
+        (ALL_DEAD, "INDEX requests_dead"),
+        (DEAD_BY_ID, "INDEX requests_dead_ids (id=?)"),
         (reads.EVENTS, "PRIMARY KEY (record_id=? AND seq>?)"),
     ],
 )

@@ -297,6 +297,18 @@ class ListFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """Which dead letters an operator asks for; None stands for any."""
+
+    tenant_id: str | None = None
+    sub: str | None = None
+    action: str | None = None
+    id: str | None = None
+    ended_before: int | None = None
+    """Only those that failed before this time of the store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A part of a listing; `next_cursor` continues it, None at the end."""
 
@@ -439,6 +451,15 @@ class Store(Protocol):
 
     async def sweep(self, *, limit: int = 1_000) -> Swept:
         """Lost leases, deadlines, cancel graces, retention: whatever is due, `limit` at most."""
+
+    async def dead_letters(
+        self, where: DeadLetterFilter, *, limit: int, after: Record | None = None
+    ) -> Sequence[Record]:
+        """Requests of all owners that failed, the newest end first (PROTOCOL 5.4.13).
+
+        For operators: no client asks for it. `error` is filled in; `after` is the last record of
+        the page before, which need not be there any more.
+        """
 
     async def requeue(self, key: RequestKey, new_id: str) -> Record | None:
         """Repeats a failed or cancelled request under a new id (PROTOCOL 10.20).

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from longcall_server.core import lifecycle, scheduling
+from longcall_server.core.codes import RequestStatus
 from longcall_server.core.events import EventDraft
 from longcall_server.core.lifecycle import Overdue
 from longcall_server.core.scheduling import UNLIMITED, ConcurrencyLimits, Running, Turns, Waiting
@@ -21,6 +22,7 @@ from longcall_server.stores import changes
 from longcall_server.stores.base import (
     Claimed,
     Clock,
+    DeadLetterFilter,
     IdTaken,
     Lease,
     ListFilter,
@@ -348,6 +350,19 @@ class MemoryStore:
         last = page[-1]
         return Page(tuple(page), encode_cursor(where, last.created_at, last.key.id))
 
+    async def dead_letters(
+        self, where: DeadLetterFilter, *, limit: int, after: Record | None = None
+    ) -> Sequence[Record]:
+        """See `Store.dead_letters`."""
+        found = [
+            row.record
+            for row in self._rows.values()
+            if row.record.status is RequestStatus.FAILED
+            and _asked_for(row.record, where)
+            and (after is None or _end(row.record) < _end(after))
+        ]
+        return sorted(found, key=_end, reverse=True)[:limit]
+
     async def read(
         self, key: RequestKey, after_seq: int, *, max_bytes: int = 262_144
     ) -> LogSlice | None:
@@ -443,3 +458,19 @@ class MemoryStore:
         if self._forgetting:
             heads.append(self._forgetting[0][0])
         return min(heads, default=None)
+
+
+def _asked_for(record: Record, where: DeadLetterFilter) -> bool:
+    owner = record.key.owner
+    return (
+        where.tenant_id in (None, owner.tenant_id)
+        and where.sub in (None, owner.sub)
+        and where.action in (None, record.action)
+        and where.id in (None, record.key.id)
+        and (where.ended_before is None or _end(record)[0] < where.ended_before)
+    )
+
+
+def _end(record: Record) -> tuple[int, int]:
+    assert record.finished_at is not None
+    return record.finished_at, record.record_id

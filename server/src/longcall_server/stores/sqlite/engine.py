@@ -13,6 +13,7 @@ from longcall_server.core.scheduling import UNLIMITED, ConcurrencyLimits, Turns
 from longcall_server.stores.base import (
     Claimed,
     Clock,
+    DeadLetterFilter,
     Lease,
     ListFilter,
     LogSlice,
@@ -221,6 +222,14 @@ class SqliteStore:
         """See `Store.list`."""
         return await self._lister.run(
             lambda connection: reads.list_page(connection, where, limit, cursor)
+        )
+
+    async def dead_letters(
+        self, where: DeadLetterFilter, *, limit: int, after: Record | None = None
+    ) -> Sequence[Record]:
+        """See `Store.dead_letters`."""
+        return await self._lister.run(
+            lambda connection: reads.dead_letters(connection, where, limit, after)
         )
 
     async def read(

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from longcall_server.core import lifecycle
 from longcall_server.stores.base import (
+    DeadLetterFilter,
     ListFilter,
     LogSlice,
     Page,
@@ -98,6 +100,40 @@ def listing_query(
         values.append(where.action)
     rest = f"WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.id DESC LIMIT ?"
     return f"{SELECT_RECORD} {rest}", values
+
+
+def dead_letters(
+    connection: sqlite3.Connection, where: DeadLetterFilter, limit: int, after: Record | None
+) -> Sequence[Record]:
+    """See `Store.dead_letters`."""
+    query, values = dead_letters_query(where, after)
+    rows = connection.execute(query, (*values, limit)).fetchall()
+    return [with_outcome(connection, record_of(row)) for row in rows]
+
+
+def dead_letters_query(
+    where: DeadLetterFilter, after: Record | None
+) -> tuple[str, list[str | int | None]]:
+    """The query of a page of dead letters and its values, but for the last one: the limit."""
+    asked: tuple[tuple[str, str | int | None], ...] = (
+        # Not the owner's: the planner would begin there, and sort what it finds.
+        ("r.tenant_id = ?", where.tenant_id),
+        ("+o.sub = ?", where.sub),
+        ("r.action = ?", where.action),
+        ("r.id = ?", where.id),
+        ("r.finished_at < ?", where.ended_before),
+    )
+    conditions = ["r.status = 'failed'"]
+    values: list[str | int | None] = []
+    for condition, value in asked:
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    if after is not None:
+        conditions.append("(r.finished_at, r.record_id) < (?, ?)")
+        values += (after.finished_at, after.record_id)
+    order = "ORDER BY r.finished_at DESC, r.record_id DESC LIMIT ?"
+    return f"{SELECT_RECORD} WHERE {' AND '.join(conditions)} {order}", values
 
 
 def _place(key: RequestKey) -> tuple[str, str, str]:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from longcall_server.stores.base import Store
 from longcall_server.stores.suite.attempts import AttemptTests
+from longcall_server.stores.suite.deadletters import DeadLetterTests
 from longcall_server.stores.suite.endings import EndingTests
 from longcall_server.stores.suite.failures import FailureTests
 from longcall_server.stores.suite.reading import ReadingTests
@@ -35,6 +36,7 @@ class StoreSuite(
     AttemptTests,
     SchedulingTests,
     FailureTests,
+    DeadLetterTests,
     EndingTests,
     RemovalTests,
     ReadingTests,

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's commands on the command line; what they do is imported when they run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from longcall_server.config import Settings, load_settings, parse_duration
+from longcall_server.operating.failure import CommandFailed
+
+
+def add_commands(commands: Any) -> None:
+    """Adds `deadletter`."""
+    _add_deadletter(commands)
+
+
+def _add_deadletter(commands: Any) -> None:
+    deadletter = commands.add_parser(
+        "deadletter",
+        help="look at requests that failed, repeat them, remove them",
+        description="Requests that failed for good, of all owners. Servers may run meanwhile.",
+    )
+    verbs = deadletter.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", dest="verb"
+    )
+    deadletter.set_defaults(run=_deadletter)
+
+    listing = verbs.add_parser("list", help="list them, the newest first")
+    _add_filters(listing)
+    listing.add_argument(
+        "--limit", type=_count, default=50, metavar="N", help="at most so many (default 50)"
+    )
+    _add_json(listing)
+
+    show = verbs.add_parser("show", help="show one with its payload, error, log and files, as JSON")
+    show.add_argument("id", metavar="ID")
+    _add_owner(show)
+
+    requeue = verbs.add_parser(
+        "requeue",
+        help="repeat them as new requests",
+        description="Each becomes a new request under a new id, with `requeued_from`. The same "
+        "command again makes no second one.",
+    )
+    _add_choice(requeue)
+    requeue.add_argument(
+        "--new-id", metavar="ID", help="the id of the new request, where one is repeated"
+    )
+    _add_json(requeue)
+
+    purge = verbs.add_parser(
+        "purge",
+        help="remove them",
+        description="Removes requests with their logs and files. Their ids stay known for "
+        "LONGCALL_ID_RETENTION.",
+    )
+    _add_choice(purge)
+    purge.add_argument("--yes", action="store_true", help="do not ask")
+    _add_json(purge)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID")
+    parser.add_argument("--all", action="store_true", help="all that the filters choose")
+    _add_filters(parser)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    _add_owner(parser)
+    parser.add_argument("--action", metavar="A", help="only of this action")
+    parser.add_argument(
+        "--older-than", type=_age, metavar="AGE", help="only what failed so long ago, e.g. 7d"
+    )
+
+
+def _add_owner(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenant", metavar="T", help="only of this tenant")
+    parser.add_argument("--sub", metavar="S", help="only of this user")
+    _add_data_dir(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="write one JSON object a line")
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    field = Settings.model_fields["data_dir"]
+    parser.add_argument(
+        "--data-dir", metavar="PATH", help=f"{field.description} (default {field.default})"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def _age(text: str) -> timedelta:
+    try:
+        age = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    assert isinstance(age, timedelta)
+    return age
+
+
+def _deadletter(options: argparse.Namespace) -> int:
+    from longcall_server.operating import deadletter  # noqa: PLC0415  (see the module's text)
+
+    return _carry_out(deadletter.run, options)
+
+
+def _carry_out(
+    command: Callable[[Settings, argparse.Namespace], None], options: argparse.Namespace
+) -> int:
+    """Runs a command and makes its exit code."""
+    try:
+        command(load_settings(data_dir=options.data_dir), options)
+        sys.stdout.flush()
+    except CommandFailed as error:
+        print(f"longcall-server: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Who read the output has had enough; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
