@@ -118,9 +118,7 @@ def test_a_listing_keeps_to_its_filters(
 
 def test_a_listing_says_when_there_is_more_and_pages_through_thousands(folder: DataFolder) -> None:
     async def story(scene: Scene) -> None:
-        await asyncio.gather(
-            *(scene.submit(f"r{n}", deadline_ms=100 + n) for n in range(1_200))
-        )
+        await asyncio.gather(*(scene.submit(f"r{n}", deadline_ms=100 + n) for n in range(1_200)))
         scene.clock.advance(2_000)
         while (await scene.store.sweep(limit=300)).changed:
             pass

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from sqlite_helpers import opened, raw, scene_of, submit
 
-from longcall_server.stores.base import DeadLetterFilter, IncompatibleStore, ListFilter, StoreUnavailable
+from longcall_server.stores.base import (
+    DeadLetterFilter,
+    IncompatibleStore,
+    ListFilter,
+    StoreUnavailable,
+)
 from longcall_server.stores.sqlite import SqliteStore, queues, reads, sweeps, writes
 from longcall_server.stores.sqlite.schema import APPLICATION_ID, VERSION
 from longcall_server.stores.suite import ManualClock
@@ -158,7 +163,7 @@ async def test_the_writer_syncs_as_it_is_told(
 
 
 LISTING, _ = reads.listing_query(1, ListFilter(ALICE), None)
-ALL_DEAD, _ = reads.dead_letters_query(DeadLetterFilter(), None)
+DEAD_AFTER, _ = reads.dead_letters_query(DeadLetterFilter(sub="alice"), (1, 1))
 DEAD, _ = reads.dead_letters_query(
     DeadLetterFilter(tenant_id="acme", sub="alice", action="a", ended_before=1), None
 )
@@ -181,7 +186,7 @@ NEXT_PAGE, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "
         (LISTING, "INDEX requests_listed (owner_id=?)"),
         (NEXT_PAGE, "INDEX requests_listed (owner_id=? AND (created_at,id)<(?,?))"),
         (DEAD, "INDEX requests_dead (finished_at<?)"),
-        (ALL_DEAD, "INDEX requests_dead"),
+        (DEAD_AFTER, "INDEX requests_dead (finished_at<?)"),
         (DEAD_BY_ID, "INDEX requests_dead_ids (id=?)"),
         (reads.EVENTS, "PRIMARY KEY (record_id=? AND seq>?)"),
     ],

@@ -106,13 +106,14 @@ def dead_letters(
     connection: sqlite3.Connection, where: DeadLetterFilter, limit: int, after: Record | None
 ) -> Sequence[Record]:
     """See `Store.dead_letters`."""
-    query, values = dead_letters_query(where, after)
+    place = None if after is None else (after.finished_at or 0, after.record_id)
+    query, values = dead_letters_query(where, place)
     rows = connection.execute(query, (*values, limit)).fetchall()
     return [with_outcome(connection, record_of(row)) for row in rows]
 
 
 def dead_letters_query(
-    where: DeadLetterFilter, after: Record | None
+    where: DeadLetterFilter, before: tuple[int, int] | None
 ) -> tuple[str, list[str | int | None]]:
     """The query of a page of dead letters and its values, but for the last one: the limit."""
     asked: tuple[tuple[str, str | int | None], ...] = (
@@ -129,9 +130,9 @@ def dead_letters_query(
         if value is not None:
             conditions.append(condition)
             values.append(value)
-    if after is not None:
+    if before is not None:
         conditions.append("(r.finished_at, r.record_id) < (?, ?)")
-        values += (after.finished_at, after.record_id)
+        values += before
     order = "ORDER BY r.finished_at DESC, r.record_id DESC LIMIT ?"
     return f"{SELECT_RECORD} WHERE {' AND '.join(conditions)} {order}", values
 

@@ -132,8 +132,8 @@ CREATE INDEX requests_leased ON requests (lease_worker, tenant_id, action)
     WHERE lease_worker IS NOT NULL;
 
 -- The dead-letter list is read over all owners: the newest end first, or by id.
-CREATE INDEX requests_dead ON requests (finished_at, record_id) WHERE status = 'failed';
-CREATE INDEX requests_dead_ids ON requests (id, finished_at, record_id) WHERE status = 'failed';
+CREATE INDEX requests_dead ON requests (finished_at) WHERE status = 'failed';
+CREATE INDEX requests_dead_ids ON requests (id, finished_at) WHERE status = 'failed';
 """
 
 MIGRATIONS = (_VERSION_1, _VERSION_2)
