@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         """The folder of the files that handlers attach, beside the database."""
         return self.data_dir / "files"
 
+    @property
+    def bell_dir(self) -> Path:
+        """Where the processes of the data folder ring each other."""
+        return self.data_dir / "bell"
+
     @field_validator("jwt_secret")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:

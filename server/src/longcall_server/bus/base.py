@@ -30,8 +30,12 @@ class Bus(Protocol):
     def request_changed(self, key: RequestKey) -> None:
         """Rings for those who follow this request."""
 
-    def progress_reported(self, key: RequestKey, progress: StoredProgress) -> None:
-        """Hands live progress to those who follow this request."""
+    def progress_reported(self, key: RequestKey, progress: StoredProgress) -> bool:
+        """Hands live progress to those who follow this request.
+
+        False if it is too long for this bus: then who reports it has the store keep it, and rings
+        that the request has changed.
+        """
 
     def cancel_requested(self, key: RequestKey) -> None:
         """Rings for the worker that runs this request."""

@@ -34,12 +34,13 @@ class LocalBus:
             if token in followers:
                 _call(follower.request_changed)
 
-    def progress_reported(self, key: RequestKey, progress: StoredProgress) -> None:
-        """Hands live progress to those who follow this request."""
+    def progress_reported(self, key: RequestKey, progress: StoredProgress) -> bool:
+        """Hands live progress of any length to those who follow this request; always True."""
         followers = self._followers.get(key, {})
         for token, follower in tuple(followers.items()):
             if token in followers:
                 _call(follower.progress_reported, progress)
+        return True
 
     def cancel_requested(self, key: RequestKey) -> None:
         """Rings for the worker that runs this request."""

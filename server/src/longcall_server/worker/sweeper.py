@@ -73,7 +73,10 @@ class Sweeper:
         for key in swept.removed:
             self._bus.request_changed(key)
         if swept.work_available:
-            self._on_work()
+            if swept.changed:
+                self._bus.work_available()  # any worker of any process may have it
+            else:
+                self._on_work()
         self._plan(swept)
         return len(swept.changed) + len(swept.removed) >= _LIMIT
 

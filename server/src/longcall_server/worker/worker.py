@@ -45,6 +45,8 @@ _GIVE_WAY = 2.0
 """Seconds that a handler may take to end when its request is handed back."""
 _RETRY_STORE = 1.0
 """Seconds before a claim or a renewal that failed is made anew."""
+_KEEP_PROGRESS = 0.1
+"""Seconds between two renewals that only keep progress which the bus does not carry."""
 
 
 class _Run:
@@ -68,7 +70,8 @@ class Worker:
     """Runs the durable requests of one process.
 
     `name` is unique among all workers. It claims when the bus rings, when the sweep says that
-    something is due, and every `poll_ms`; leases last `lease_ms` and are renewed at a third.
+    something is due, and every `poll_ms`; leases last `lease_ms` and are renewed at a third. With
+    `claims` off it runs what it adopts and leaves the rest to workers of other processes.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Worker:
         files: FileStore,
         *,
         name: str,
+        claims: bool = True,
         concurrency: int = 32,
         tenant_concurrency: int | None = None,
         lease_ms: int = 30_000,
@@ -92,6 +96,7 @@ class Worker:
         self._handlers = handlers
         self._executor = executor
         self._files = files
+        self._claims = claims
         self._concurrency = concurrency
         self._limits = handlers.concurrency(tenant_concurrency)
         self._poll = poll_ms / 1000
@@ -107,6 +112,8 @@ class Worker:
         self._handing_back = False
         self._asked: set[RequestKey] = set()
         self._ask = asyncio.Event()
+        self._unheard: set[RequestKey] = set()
+        """Whose newest progress is too long for the bus: readers will find it in the store."""
         self._claiming: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._unwatch: list[Callable[[], None]] = []
@@ -118,11 +125,10 @@ class Worker:
 
     async def start(self) -> None:
         """Begins to claim, to renew and to sweep."""
-        self._unwatch = [
-            self._bus.watch_work(self._work_rang),
-            self._bus.watch_cancels(lambda key: self._look_at((key,))),
-        ]
-        self._claiming = asyncio.create_task(self._claim_for_ever(), name="longcall claims")
+        self._unwatch = [self._bus.watch_cancels(lambda key: self._look_at((key,)))]
+        if self._claims:
+            self._unwatch.append(self._bus.watch_work(self._work_rang))
+            self._claiming = asyncio.create_task(self._claim_for_ever(), name="longcall claims")
         self._tasks = [
             asyncio.create_task(self._renew_for_ever(), name="longcall leases"),
             asyncio.create_task(self._sweeper.run(), name="longcall sweep"),
@@ -205,7 +211,14 @@ class Worker:
 
     def _begin(self, lease: Lease) -> _Run:
         run = _Run(lease)
-        run.writer = LeaseWriter(self._store, self._bus, self._files, lease, run.fence)
+        run.writer = LeaseWriter(
+            self._store,
+            self._bus,
+            self._files,
+            lease,
+            on_fenced=run.fence,
+            on_unheard=lambda: self._keep_soon(lease.key),
+        )
         return run
 
     def _drive(self, run: _Run, record: Record) -> None:
@@ -337,6 +350,16 @@ class Worker:
             self._ask.set()
             self._sweeper.poke()
 
+    def _keep_soon(self, key: RequestKey) -> None:
+        """Has the newest progress of a run stored with a renewal, and rings when it is."""
+        if key not in self._unheard:
+            self._unheard.add(key)
+            asyncio.get_running_loop().call_later(_KEEP_PROGRESS, self._keep, key)
+
+    def _keep(self, key: RequestKey) -> None:
+        self._asked.add(key)
+        self._ask.set()
+
     async def _renew_for_ever(self) -> None:
         interval = self.lease_ms / 3000
         loop = asyncio.get_running_loop()
@@ -355,6 +378,8 @@ class Worker:
 
     async def _renew(self) -> bool:
         runs = [self._runs[key] for key in self._asked if key in self._runs]
+        unheard = self._unheard & self._asked
+        self._unheard -= unheard
         self._asked.clear()
         if not runs:
             return True
@@ -366,6 +391,8 @@ class Worker:
             return False
         for run, answer in zip(runs, answers, strict=True):
             self._renewed(run, answer)
+        for key in unheard:
+            self._bus.request_changed(key)
         return True
 
     def _renewed(self, run: _Run, answer: Renewed) -> None:

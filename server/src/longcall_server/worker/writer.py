@@ -35,7 +35,11 @@ def log_failure(what: str, error: Exception) -> None:
 
 
 class LeaseWriter:
-    """The `AttemptWriter` of a lease. Appends follow each other, whoever asks (PROTOCOL 10.18)."""
+    """The `AttemptWriter` of a lease. Appends follow each other, whoever asks (PROTOCOL 10.18).
+
+    `on_fenced` is called when the attempt turns out not to be the current one any more, and
+    `on_unheard` for progress that is too long for the bus.
+    """
 
     def __init__(
         self,
@@ -43,13 +47,16 @@ class LeaseWriter:
         bus: Bus,
         files: FileStore,
         lease: Lease,
+        *,
         on_fenced: Callable[[], None],
+        on_unheard: Callable[[], None],
     ) -> None:
         self._store = store
         self._bus = bus
         self._files = files
         self._lease = lease
         self._on_fenced = on_fenced
+        self._on_unheard = on_unheard
         self._operation = 0
         self._closed = False
         self._turn = asyncio.Lock()
@@ -57,7 +64,8 @@ class LeaseWriter:
 
     def progress(self, progress: StoredProgress) -> None:
         """To the followers at once; the store gets it with the next renewal or the end."""
-        self._bus.progress_reported(self._lease.key, progress)
+        if not self._bus.progress_reported(self._lease.key, progress):
+            self._on_unheard()
 
     async def chunk(self, data: str, checkpoint: str | None) -> int:
         """Appends a chunk, with a checkpoint in the same transaction; returns its `seq`."""
