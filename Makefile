@@ -25,12 +25,13 @@ lint: ## style, import directions, licences, paths, in every language
 types: ## mypy --strict and tsc
 	@$(TOOL) tools/run_tests.py --only types
 
-generate: ## write models, tables and reference pages from schema/
+generate: ## write what is made from schema/ (models, tables, reference) and from the tests (docs/clauses.md)
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@$(TOOL) tools/node.py
 	@$(BIN)/longcall-codegen generate
+	@$(BIN)/python tools/clauses.py generate
 
-check-generate: ## fail if a generated file is not what schema/ says
+check-generate: ## fail if a generated file is not what schema/ and the tests say
 	@$(TOOL) tools/run_tests.py --only generated
 
 conformance: ## every SDK and the server against the one suite

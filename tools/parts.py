@@ -71,6 +71,8 @@ def checks() -> Iterator[Part]:
     yield Part("mypy", "types", tuple(mypy()), alone=False)
     yield Part("tsc", "types", tuple(npm("types")), needs=("node",), alone=False)
     yield Part("schema", "generated", tuple(schema()), fast=tuple(schema()), alone=False)
+    proven = python("tools/clauses.py", "check")
+    yield Part("clauses", "generated", (proven,), fast=(proven,), alone=False)
     current = run("longcall-codegen", "check")
     yield Part("generated", "generated", (current,), needs=("node", "go"), alone=False)
 
