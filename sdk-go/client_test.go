@@ -17,6 +17,7 @@ import (
 	"time"
 )
 
+// clause: 9.1.1, 9.3.1, 9.9.1
 func TestACallGivesItsResultAndTellsWhatHappensMeanwhile(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -43,6 +44,7 @@ func TestACallGivesItsResultAndTellsWhatHappensMeanwhile(t *testing.T) {
 	}
 }
 
+// clause: 5.1.7, 9.2.3, 9.5.1, 9.5.2, 10.6.1
 func TestARequestOutlivesADropAndEventsComeOnce(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -83,6 +85,7 @@ func TestARequestOutlivesADropAndEventsComeOnce(t *testing.T) {
 	}
 }
 
+// clause: 9.1.4, 9.3.2
 func TestTheEndOfAContextDetachesAndNeverCancels(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -141,6 +144,7 @@ func TestAHandleThatWasLeftEarlyComesBack(t *testing.T) {
 	}
 }
 
+// clause: 9.2.10
 func TestADetachedHandleIsOver(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -178,6 +182,7 @@ func TestADetachedHandleIsOver(t *testing.T) {
 	}
 }
 
+// clause: 9.2.8, 9.2.9
 func TestSnapshotCancelAndListAreAnswered(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -221,6 +226,7 @@ func TestSnapshotCancelAndListAreAnswered(t *testing.T) {
 	}
 }
 
+// clause: 9.1.5, 9.8.3
 func TestRefusalsAreTypedErrors(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -239,6 +245,7 @@ func TestRefusalsAreTypedErrors(t *testing.T) {
 	}
 }
 
+// clause: 2.3.1, 2.3.2, 5.1.2
 func TestWhatMustNotBeSentIsRefusedHereAndNamesItsPlace(t *testing.T) {
 	client := newTestServer(t).connect()
 	for _, c := range []struct {
@@ -264,6 +271,7 @@ func TestWhatMustNotBeSentIsRefusedHereAndNamesItsPlace(t *testing.T) {
 	}
 }
 
+// clause: 3.6.1, 9.4.5, 9.4.6, 10.42.3
 func TestATokenIsAskedForWithItsReasonAndAFailureIsAFailedTry(t *testing.T) {
 	s := newTestServer(t)
 	var mu sync.Mutex
@@ -298,6 +306,7 @@ func TestATokenIsAskedForWithItsReasonAndAFailureIsAFailedTry(t *testing.T) {
 	}
 }
 
+// clause: 6.8.5, 6.8.8
 func TestGoawayOpensTheNewConnectionBeforeTheOldIsClosed(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -319,6 +328,7 @@ func TestGoawayOpensTheNewConnectionBeforeTheOldIsClosed(t *testing.T) {
 	conn.want("pong")
 }
 
+// clause: 7.3.1, 7.3.4
 func TestAClientThatIsToldToStopEndsEverythingWithTheCode(t *testing.T) {
 	s := newTestServer(t)
 	states := make(chan State, 100)
@@ -351,6 +361,7 @@ func TestAClientThatIsToldToStopEndsEverythingWithTheCode(t *testing.T) {
 	}
 }
 
+// clause: 9.7.1
 func TestStatesAreFollowedByAnIterator(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -374,6 +385,7 @@ func TestStatesAreFollowedByAnIterator(t *testing.T) {
 	}
 }
 
+// clause: 6.4.4
 func TestASlowConsumerCostsBoundedMemoryAndGetsEverything(t *testing.T) {
 	const chunks = 600
 	s := newTestServer(t)
@@ -436,6 +448,7 @@ func TestASlowConsumerCostsBoundedMemoryAndGetsEverything(t *testing.T) {
 	}
 }
 
+// clause: 6.5.3
 func TestAMessageOverTheLibrarysDefaultLimitIsReadAndOneOverTheServersOwnIsNot(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
@@ -482,6 +495,7 @@ func TestManyGoroutinesMayUseAClientAtOnce(t *testing.T) {
 	group.Wait()
 }
 
+// clause: 9.4.8
 func TestAnUpgradeThatIsRefusedIsTriedAgain(t *testing.T) {
 	s := newTestServer(t)
 	var tries atomic.Int32
@@ -499,6 +513,7 @@ func TestAnUpgradeThatIsRefusedIsTriedAgain(t *testing.T) {
 	}
 }
 
+// clause: 2.5.2, 2.5.3, 4.7.3
 func TestWhatAClientShows(t *testing.T) {
 	s := newTestServer(t)
 	heard := make(chan Announcement, 1)
@@ -526,6 +541,7 @@ func TestWhatAClientShows(t *testing.T) {
 	}
 }
 
+// clause: 3.2.7
 func TestNoTokenIsLogged(t *testing.T) {
 	var out lockedBuffer
 	logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -34,6 +34,7 @@ func TestAPayloadIsMarshalledWithoutHTMLEscapesAndRawJSONPasses(t *testing.T) {
 	}
 }
 
+// clause: 10.6.1
 func TestResendIsAddedToTheTextOfARequest(t *testing.T) {
 	text := encode(&wire.RequestMessage{ID: "a", Action: "f"})
 	again := withResend(text)
@@ -56,6 +57,7 @@ func TestEqualCanonicalFormsAreTheSameRequest(t *testing.T) {
 	}
 }
 
+// clause: 7.1.4
 func TestSentinelsMatchTheirCodeAlone(t *testing.T) {
 	for code := range errorCodeRetryable {
 		err := error(&Error{Code: code})

@@ -84,6 +84,7 @@ func TestTheClockCountsSleepAndNeverGoesBack(t *testing.T) {
 	}
 }
 
+// clause: 9.4.2, 9.4.3, 9.4.4
 func TestBackoffIsARandomPartOfADoublingBound(t *testing.T) {
 	random := 1.0
 	b := newBackoff(time.Second, 5*time.Second, func() float64 { return random })
@@ -117,6 +118,7 @@ func equal[T comparable](a, b []T) bool {
 	return true
 }
 
+// clause: 5.1.3
 func TestAnIdIsAUUIDv7OfItsTime(t *testing.T) {
 	entropy := [10]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	if got := uuid7(0x0123456789ab, entropy); got != "01234567-89ab-7fff-bfff-ffffffffffff" {

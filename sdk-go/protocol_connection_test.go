@@ -9,6 +9,7 @@ import (
 	"time"
 )
 
+// clause: 3.2.1, 4.2.1, 4.2.2, 6.5.3
 func TestHelloIsTheFirstMessageAndNothingFollowsBeforeWelcome(t *testing.T) {
 	x := newPeer(t, WithApplicationName("app"))
 	x.submit("a")
@@ -23,6 +24,7 @@ func TestHelloIsTheFirstMessageAndNothingFollowsBeforeWelcome(t *testing.T) {
 	}
 }
 
+// clause: 4.2.9
 func TestAFirstMessageThatIsNoWelcomeClosesAndReconnects(t *testing.T) {
 	for _, text := range []string{`{"type":"ping"}`, `{"type":"hint"}`, `{"type":"welcome"}`, `x`,
 		welcomeText("2026-11-23T19:40:00.000Z", "2026-02-30T19:40:00.000Z")} {
@@ -35,6 +37,7 @@ func TestAFirstMessageThatIsNoWelcomeClosesAndReconnects(t *testing.T) {
 	}
 }
 
+// clause: 4.3.14, 7.3.3, 9.4.4
 func TestAMalformedMessageClosesWith4400AndReconnectsWithAGrowingWait(t *testing.T) {
 	x := newPeer(t)
 	for _, wait := range []string{"500ms", "1s", "2s"} {
@@ -50,6 +53,7 @@ func TestAMalformedMessageClosesWith4400AndReconnectsWithAGrowingWait(t *testing
 	}
 }
 
+// clause: 2.2.3, 2.2.4
 func TestTextThatIsNotUTF8AndBinaryFramesAreClosedWithTheirCodes(t *testing.T) {
 	x := welcomed(t)
 	x.got("{\"type\":\"ping\",\"nonce\":\"\xff\"}")
@@ -71,6 +75,7 @@ func TestWhatArrivesBehindOurCloseIsNotTaken(t *testing.T) {
 	}
 }
 
+// clause: 7.3.1, 7.3.2, 7.3.4, 9.5.7
 func TestTheCloseCodeTableDecides(t *testing.T) {
 	for code, stops := range map[CloseCode]bool{
 		0: false, 1000: false, 1001: false, 1003: true, 1006: false, 1009: false, 1011: false, 1012: false,
@@ -92,6 +97,7 @@ func TestTheCloseCodeTableDecides(t *testing.T) {
 	}
 }
 
+// clause: 9.4.2, 9.4.3
 func TestWaitsDoubleUpTo20SecondsAndStartOverAtAWelcome(t *testing.T) {
 	x := newPeer(t)
 	for _, wait := range []string{"500ms", "1s", "2s", "4s", "8s", "16s", "20s", "20s"} {
@@ -108,12 +114,14 @@ func TestWaitsDoubleUpTo20SecondsAndStartOverAtAWelcome(t *testing.T) {
 	}
 }
 
+// clause: 9.4.2
 func TestTheWaitIsRandom(t *testing.T) {
 	x := welcomed(t, WithRandom(func() float64 { return 0.25 }))
 	x.lose(0)
 	x.wantStates("connecting", "ready resumed=false", "reconnecting in 125ms")
 }
 
+// clause: 9.4.8
 func TestAnUpgradeRefusedByHTTPIsReadAsACloseCode(t *testing.T) {
 	fail := func(status int, after time.Duration) *peer {
 		x := newPeer(t)
@@ -132,6 +140,7 @@ func TestAnUpgradeRefusedByHTTPIsReadAsACloseCode(t *testing.T) {
 	}
 }
 
+// clause: 10.42.3, 10.42.4
 func TestASecond4401WithoutAWelcomeBetweenStops(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -145,6 +154,7 @@ func TestASecond4401WithoutAWelcomeBetweenStops(t *testing.T) {
 	x.wantOutcome(r, "closed 4401 unknown=true")
 }
 
+// clause: 4.2.10
 func TestAWelcomeThatDoesNotComeIsGivenUp(t *testing.T) {
 	x := newPeer(t)
 	x.open()
@@ -157,6 +167,7 @@ func TestAWelcomeThatDoesNotComeIsGivenUp(t *testing.T) {
 	x.wantStates("connecting", "reconnecting in 500ms code=4408")
 }
 
+// clause: 6.7.1, 6.7.6
 func TestASilentPeerIsLeftAfterIntervalAndTenSeconds(t *testing.T) {
 	x := welcomed(t)
 	x.pass(34 * time.Second)
@@ -169,6 +180,7 @@ func TestASilentPeerIsLeftAfterIntervalAndTenSeconds(t *testing.T) {
 	x.wantClosed(CloseTooSlow)
 }
 
+// clause: 6.7.3, 6.7.4
 func TestThisSidePingsWhereWelcomeSaysSo(t *testing.T) {
 	x := newPeer(t)
 	x.welcome(`"from":"server"`, `"from":"client"`)
@@ -183,12 +195,14 @@ func TestThisSidePingsWhereWelcomeSaysSo(t *testing.T) {
 	y.want()
 }
 
+// clause: 4.7.1
 func TestAPingIsAnsweredWithItsNonce(t *testing.T) {
 	x := welcomed(t)
 	x.got(`{"type":"ping","nonce":"7"}`, `{"type":"ping"}`)
 	x.want(`1 {"type":"pong","nonce":"7"}`, `1 {"type":"pong"}`)
 }
 
+// clause: 3.6.1, 10.41.2, 10.41.3
 func TestTheTokenIsRefreshedAt80PercentOfItsLife(t *testing.T) {
 	x := newPeer(t)
 	x.welcome("25000", "9000000") // a heartbeat that does not disturb
@@ -207,6 +221,7 @@ func TestTheTokenIsRefreshedAt80PercentOfItsLife(t *testing.T) {
 	}
 }
 
+// clause: 9.4.6, 10.2.5
 func TestARefusedRefreshIsTriedAgainAt80PercentOfTheRest(t *testing.T) {
 	x := newPeer(t)
 	x.welcome("25000", "9000000")
@@ -228,6 +243,7 @@ func TestARefusedRefreshIsTriedAgainAt80PercentOfTheRest(t *testing.T) {
 	}
 }
 
+// clause: 10.40.2, 10.40.3, 10.40.4
 func TestAnotherPrincipalEndsEverything(t *testing.T) {
 	x := welcomed(t)
 	unanswered, stored := x.submit("a"), x.attach("b")
@@ -245,6 +261,7 @@ func TestAnotherPrincipalEndsEverything(t *testing.T) {
 	}
 }
 
+// clause: 6.8.5, 6.8.6, 6.8.7, 6.8.8, 6.8.9, 10.37.1, 10.37.2, 10.38.1, 10.38.3
 func TestGoawayMovesWithoutALossOrAnError(t *testing.T) {
 	// PROTOCOL 11.9
 	x := welcomed(t)
@@ -277,6 +294,7 @@ func TestGoawayMovesWithoutALossOrAnError(t *testing.T) {
 	x.wantStates("connecting", "ready resumed=false", "draining", "ready resumed=true")
 }
 
+// clause: 10.6.1, 10.38.2
 func TestWhatWasUnansweredOnADrainingConnectionThatClosesIsSentAgain(t *testing.T) {
 	x := welcomed(t)
 	x.submit("a")
@@ -311,6 +329,7 @@ func TestTheCancelOfARequestThatIsUnansweredOnTheOldConnectionIsSentThere(t *tes
 	x.want(cancelText(1, "a")) // PROTOCOL 6.8.10
 }
 
+// clause: 7.3.5, 9.3.4, 9.5.7
 func TestClosingCancelsNothingAndEndsWhatWaits(t *testing.T) {
 	x := welcomed(t)
 	sent := x.submit("a")
@@ -332,6 +351,7 @@ func TestClosingCancelsNothingAndEndsWhatWaits(t *testing.T) {
 	}
 }
 
+// clause: 4.7.3
 func TestAnAnnouncementGoesToTheApplication(t *testing.T) {
 	x := welcomed(t)
 	x.got(`{"type":"announcement","message":"hello","details":{"a":1},"created_at":"` + createdAt + `"}`)

@@ -13,6 +13,7 @@ import (
 	"github.com/longcall/longcall/sdk-go/internal/wire"
 )
 
+// clause: 9.2.2, 9.2.4
 func TestADurableRequestFromItsSubmissionToItsEnd(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -25,6 +26,7 @@ func TestADurableRequestFromItsSubmissionToItsEnd(t *testing.T) {
 	x.want()
 }
 
+// clause: 9.1.3
 func TestAQuickRequestHasItsResultAndNoEvents(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -39,6 +41,7 @@ func TestAQuickRequestHasItsResultAndNoEvents(t *testing.T) {
 	}
 }
 
+// clause: 9.1.3, 10.9.4
 func TestAQuickHandlerThatFailedIsAnOutcomeAndNoEndOfALog(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -48,6 +51,7 @@ func TestAQuickHandlerThatFailedIsAnOutcomeAndNoEndOfALog(t *testing.T) {
 	x.wantEvents(r, reader, "end")
 }
 
+// clause: 10.4.1
 func TestARefusalOfARequestThatWasSentOnceIsFinal(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -57,6 +61,7 @@ func TestARefusalOfARequestThatWasSentOnceIsFinal(t *testing.T) {
 	x.wantEvents(r, reader, "failed")
 }
 
+// clause: 9.5.7, 10.4.2, 10.4.3
 func TestARefusalOfARequestThatWasSentTwiceIsNotFinalWhereItIsRetryable(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -74,6 +79,7 @@ func TestARefusalOfARequestThatWasSentTwiceIsNotFinalWhereItIsRetryable(t *testi
 	x.wantOutcome(r, "FORBIDDEN server unknown")
 }
 
+// clause: 5.1.7, 9.5.1, 9.5.3, 10.6.1, 10.13.1
 func TestWhatIsUnansweredIsSentAgainInTheOrderOfItsFirstSendingWithItsCancelBehind(t *testing.T) {
 	// PROTOCOL 11.8
 	x := welcomed(t)
@@ -95,6 +101,7 @@ func TestWhatIsUnansweredIsSentAgainInTheOrderOfItsFirstSendingWithItsCancelBehi
 	x.wantOutcome(b, "CANCELLED server")
 }
 
+// clause: 10.13.2, 10.13.3
 func TestNotFoundToTheCancelOfAnUnsettledRequestIsNotFinal(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -124,6 +131,7 @@ func TestTheCancelOfARequestThatEndsAsQuickIsDone(t *testing.T) {
 	x.wantOutcome(r, "1")
 }
 
+// clause: 10.15.4
 func TestTheEndMayComeBeforeTheAnswerToTheCancel(t *testing.T) {
 	// PROTOCOL 11.7
 	x := welcomed(t)
@@ -137,6 +145,7 @@ func TestTheEndMayComeBeforeTheAnswerToTheCancel(t *testing.T) {
 	}
 }
 
+// clause: 4.3.13
 func TestARefusedCancelThatIsRetryableIsRepeated(t *testing.T) {
 	x := welcomed(t)
 	r := x.attach("a")
@@ -151,6 +160,7 @@ func TestARefusedCancelThatIsRetryableIsRepeated(t *testing.T) {
 	}
 }
 
+// clause: 9.2.3, 9.2.6, 9.5.2, 10.26.1
 func TestAfterADropReadingGoesOnBehindTheLastEvent(t *testing.T) {
 	// PROTOCOL 11.4, and a second reader from the start
 	x := welcomed(t)
@@ -173,6 +183,7 @@ func TestAfterADropReadingGoesOnBehindTheLastEvent(t *testing.T) {
 	x.want()
 }
 
+// clause: 7.3.3, 9.2.3, 10.26.1, 10.30.1, 10.30.2, 10.30.3, 10.30.4
 func TestRepeatsAreDroppedAndAGapIsReadAgainTwice(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -195,6 +206,7 @@ func TestRepeatsAreDroppedAndAGapIsReadAgainTwice(t *testing.T) {
 	x.wantEvents(r, reader, "1:queued/0 2:processing/1 3:3 4:4 5:5 end")
 }
 
+// clause: 10.27.1, 10.27.2
 func TestASnapshotNeverEndsAHandle(t *testing.T) {
 	x := welcomed(t)
 	r := x.attach("a")
@@ -205,6 +217,7 @@ func TestASnapshotNeverEndsAHandle(t *testing.T) {
 	x.wantEvents(r, reader, "1:queued/0 2:processing/1 end")
 }
 
+// clause: 10.32.2, 10.32.3
 func TestAnotherIncarnationEndsTheHandle(t *testing.T) {
 	// PROTOCOL 11.14
 	x := welcomed(t)
@@ -222,6 +235,7 @@ func TestAnotherIncarnationEndsTheHandle(t *testing.T) {
 	x.wantEvents(r, reader, "1:queued/0 failed")
 }
 
+// clause: 4.3.12, 10.29.2
 func TestAnAttachThatIsRefusedForGoodEndsTheHandle(t *testing.T) {
 	for _, code := range []string{"NOT_FOUND", "CONFLICT", "FORBIDDEN"} {
 		x := welcomed(t)
@@ -233,6 +247,7 @@ func TestAnAttachThatIsRefusedForGoodEndsTheHandle(t *testing.T) {
 	}
 }
 
+// clause: 4.3.13
 func TestAnAttachThatIsRefusedForNowIsRepeated(t *testing.T) {
 	x := welcomed(t)
 	r := x.attach("a")
@@ -243,6 +258,7 @@ func TestAnAttachThatIsRefusedForNowIsRepeated(t *testing.T) {
 	x.want(attachText(1, "a", 0))
 }
 
+// clause: 10.33.3
 func TestALogThatIsRemovedUnderAReaderEndsIt(t *testing.T) {
 	// PROTOCOL 11.12
 	x := welcomed(t)
@@ -253,6 +269,7 @@ func TestALogThatIsRemovedUnderAReaderEndsIt(t *testing.T) {
 	x.wantEvents(r, reader, "1:queued/0 failed")
 }
 
+// clause: 4.3.2, 10.2.4, 10.2.5
 func TestARefusalConcernsTheMessageThatItAnswersAlone(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -260,6 +277,7 @@ func TestARefusalConcernsTheMessageThatItAnswersAlone(t *testing.T) {
 	x.wantOutcome(r, "")
 }
 
+// clause: 9.5.6, 9.5.7, 10.31.3
 func TestAnIdThatWasSentTooLongAgoIsNotSentAgain(t *testing.T) {
 	x := newPeer(t)
 	x.welcome("604800000", "60000", `25000`, `900000`)
@@ -276,6 +294,7 @@ func TestAnIdThatWasSentTooLongAgoIsNotSentAgain(t *testing.T) {
 	}
 }
 
+// clause: 6.5.5, 10.43.3, 10.43.4
 func TestWhatCausedA1009IsNotSentAgain(t *testing.T) {
 	x := welcomed(t)
 	first, last := x.submit("a"), x.submit("b")
@@ -289,6 +308,7 @@ func TestWhatCausedA1009IsNotSentAgain(t *testing.T) {
 	x.want(resent(2, "a"))
 }
 
+// clause: 6.5.4, 10.43.1, 10.43.2
 func TestAMessageOverTheLimitFailsAlone(t *testing.T) {
 	x := newPeer(t)
 	big, err := x.trySubmit("a", `"`+strings.Repeat("é", 600)+`"`)
@@ -305,6 +325,7 @@ func TestAMessageOverTheLimitFailsAlone(t *testing.T) {
 	}
 }
 
+// clause: 9.6.2, 9.6.3
 func TestTheWindowHoldsNewRequestsBackUntilOthersEnd(t *testing.T) {
 	x := newPeer(t)
 	x.welcome(`"max_in_flight":1000`, `"max_in_flight":2`)
@@ -324,6 +345,7 @@ func TestTheWindowHoldsNewRequestsBackUntilOthersEnd(t *testing.T) {
 	x.want(request(1, "d"))
 }
 
+// clause: 9.6.1, 9.6.3
 func TestTheTokenBucketLetsHalfTheBurstOutAndThenTheRate(t *testing.T) {
 	x := newPeer(t)
 	x.welcome(`"message_burst":1000`, `"message_burst":5`, `"messages_per_minute":6000`, `"messages_per_minute":60`)
@@ -341,6 +363,7 @@ func TestTheTokenBucketLetsHalfTheBurstOutAndThenTheRate(t *testing.T) {
 	x.want(request(1, "r4"), request(1, "r5"))
 }
 
+// clause: 9.5.3, 9.5.4
 func TestAFullQueueTakesNoMore(t *testing.T) {
 	x := newPeer(t, WithQueueLimits(2, 1000))
 	x.submit("a")
@@ -356,6 +379,7 @@ func TestAFullQueueTakesNoMore(t *testing.T) {
 	x.submit("c")
 }
 
+// clause: 9.5.5
 func TestARequestWhoseCallerGaveUpBeforeItsSendingIsNotSent(t *testing.T) {
 	x := newPeer(t)
 	r := x.submit("a")
@@ -379,6 +403,7 @@ func TestARequestWhoseCallerGaveUpAfterItsSendingIsSettledAndDetached(t *testing
 	x.want(detachText(2, "a"))
 }
 
+// clause: 2.5.2, 2.5.3, 2.5.4
 func TestANumberOfAMessageOfUnknownTypeCounts(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -391,6 +416,7 @@ func TestANumberOfAMessageOfUnknownTypeCounts(t *testing.T) {
 	}
 }
 
+// clause: 2.5.7, 2.5.8, 2.5.9
 func TestAnUnknownStatusIsNoEnd(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -401,6 +427,7 @@ func TestAnUnknownStatusIsNoEnd(t *testing.T) {
 	x.wantOutcome(r, "")
 }
 
+// clause: 6.3.4, 10.36.2
 func TestOlderProgressIsDropped(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -414,6 +441,7 @@ func TestOlderProgressIsDropped(t *testing.T) {
 	x.wantEvents(r, reader, "progress 2.7 end")
 }
 
+// clause: 10.36.3
 func TestInAReplayProgressWaitsForItsAttempt(t *testing.T) {
 	x := welcomed(t)
 	r := x.attach("a")
@@ -435,6 +463,7 @@ func TestHeldProgressComesBeforeTheEnd(t *testing.T) {
 	x.wantEvents(r, reader, "progress 2.1 end")
 }
 
+// clause: 6.4.4
 func TestASlowIteratorPausesAndReadsOnFromItsPlace(t *testing.T) {
 	x := welcomed(t, WithIteratorLimits(4, 1<<20))
 	r := x.submit("a")
@@ -453,6 +482,7 @@ func TestASlowIteratorPausesAndReadsOnFromItsPlace(t *testing.T) {
 	x.wantEvents(r, reader, "3:3 4:4 5:5 end")
 }
 
+// clause: 6.4.4
 func TestASlowIteratorHoldsUpNoOther(t *testing.T) {
 	x := welcomed(t, WithIteratorLimits(4, 1<<20))
 	r := x.submit("a")
@@ -471,6 +501,7 @@ func TestASlowIteratorHoldsUpNoOther(t *testing.T) {
 	x.wantEvents(r, slow, "5:5 end")
 }
 
+// clause: 9.2.6
 func TestAnIteratorOfAFinishedRequestReadsItsLogFromTheServer(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -495,6 +526,7 @@ func TestAnIteratorThatIsLeftEndsTheReading(t *testing.T) {
 	x.want(detachText(1, "a"))
 }
 
+// clause: 9.2.10, 10.25.4
 func TestDetachIsSentWhenTheLastHandleIsDetached(t *testing.T) {
 	x := welcomed(t)
 	first := x.attach("a")
@@ -525,6 +557,7 @@ func TestTheSameIdAndPayloadIsTheSameRequest(t *testing.T) {
 	}
 }
 
+// clause: 10.39.1, 10.39.2
 func TestTheFirstOutcomeStands(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -533,6 +566,7 @@ func TestTheFirstOutcomeStands(t *testing.T) {
 	x.wantOutcome(r, "1")
 }
 
+// clause: 2.5.7, 2.5.8, 7.1.4, 9.8.2
 func TestAnErrorKnowsTheNewestAttempt(t *testing.T) {
 	x := welcomed(t)
 	r := x.submit("a")
@@ -544,6 +578,7 @@ func TestAnErrorKnowsTheNewestAttempt(t *testing.T) {
 	}
 }
 
+// clause: 10.2.4
 func TestListsAreAnsweredByTheirIdAndAskedAgainAfterADrop(t *testing.T) {
 	x := welcomed(t)
 	list := func() *listQuestion {
@@ -585,6 +620,7 @@ func TestASnapshotThatIsUnansweredIsAskedAgainAfterADrop(t *testing.T) {
 	}
 }
 
+// clause: 9.9.2
 func TestNothingAServerSendsBreaksTheClient(t *testing.T) {
 	ids := []string{"a", "b", "nobody"}
 	random := rand.New(rand.NewPCG(1, 2))

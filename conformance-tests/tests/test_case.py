@@ -16,7 +16,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "case": "client/group/name",
         "title": "A title that is long enough",
         "level": "MUST",
-        "requires": ["1.1"],
+        "requires": ["1.1.1"],
         "steps": [
             {"driver.connect": {"as": "A"}},
             {"peer.accept": {"as": "c1"}},
@@ -46,6 +46,7 @@ def test_a_sound_case_is_taken_as_it_is() -> None:
         ({"colour": "blue"}, "colour"),
         ({"case": "client/group/other"}, "calls itself"),
         ({"requires": []}, "/requires"),
+        ({"requires": ["1.1"]}, "/requires/0"),  # a whole section is proven by no case
         ({"then": []}, "/then"),
         ({"steps": [{"driver.dance": {}}]}, "there is no such verb"),
         ({"steps": [{"peer.accept": {}}]}, "lacks as"),

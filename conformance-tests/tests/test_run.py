@@ -30,7 +30,7 @@ def case(seconds: int = 10) -> Case:
             "case": "client/runner/liar",
             "title": "A call that is never sent to anybody",
             "level": "MUST",
-            "requires": ["1.1"],
+            "requires": ["1.1.1"],
             "seconds": seconds,
             "steps": [
                 {"driver.connect": {"as": "A"}},
@@ -114,7 +114,7 @@ async def test_a_server_case_without_a_server_is_an_error_of_the_harness(tmp_pat
             "case": "server/runner/none",
             "title": "A case that needs a server",
             "level": "MUST",
-            "requires": ["1.1"],
+            "requires": ["1.1.1"],
             "steps": [{"raw.connect": {"as": "c"}}],
             "then": [{"check": "x", "frames": {"type": "welcome", "count": 0}}],
         },

@@ -70,6 +70,7 @@ describe("connect", () => {
 });
 
 describe("call", () => {
+  // clause: 5.1.1, 5.1.3, 9.1.1
   test("gives the result of a quick request", async () => {
     const { client, peer } = await connected();
     const result = client.call<{ y: number }>("echo", { x: 1 });
@@ -80,6 +81,7 @@ describe("call", () => {
     expect(await result).toEqual({ y: 2 });
   });
 
+  // clause: 9.1.1
   test("gives the result of a durable one, after all callbacks were made", async () => {
     const { client, peer } = await connected();
     const told: unknown[] = [];
@@ -102,6 +104,7 @@ describe("call", () => {
     expect(told).toEqual(["queued", "processing", 50, ["row"]]);
   });
 
+  // clause: 9.1.5
   test("throws a refusal and a failure as its typed error", async () => {
     const { client, peer } = await connected();
     const refused = client.call("nothing");
@@ -115,6 +118,7 @@ describe("call", () => {
     await expect(watched).rejects.toBeInstanceOf(HandlerError);
   });
 
+  // clause: 9.9.1
   test("a callback that throws does no harm (9.9.1)", async () => {
     const warnings: unknown[] = [];
     const { client, peer } = await connected({ onWarning: (...words) => warnings.push(words) });
@@ -134,6 +138,7 @@ describe("call", () => {
     ]);
   });
 
+  // clause: 2.4.3, 9.3.1
   test("all options travel, and undefined ones do not", async () => {
     const { client, peer } = await connected();
     const result = client.call("report", null, {
@@ -166,6 +171,7 @@ describe("call", () => {
     await expect(client.call("report", Number.NaN)).rejects.toBeInstanceOf(ValidationError);
   });
 
+  // clause: 9.5.5
   test("the patience that ends before it is sent withdraws it (9.5.5)", async () => {
     const server = await TestServer.start();
     const client = server.client();
@@ -183,6 +189,7 @@ describe("call", () => {
     ]);
   });
 
+  // clause: 9.3.2
   test("the patience that ends later only lets go (9.3.2)", async () => {
     const { client, peer } = await connected();
     const controller = new AbortController();
@@ -204,6 +211,7 @@ describe("call", () => {
     await other;
   });
 
+  // clause: 9.5.4
   test("a full queue is told at once", async () => {
     const server = await TestServer.start();
     const client = server.client({ maxQueue: 1 });
@@ -217,6 +225,7 @@ describe("call", () => {
 });
 
 describe("submit", () => {
+  // clause: 9.1.2
   test("gives a handle when the request is stored (9.1.2)", async () => {
     const { client, peer } = await connected();
     const submitted = client.submit("report");
@@ -228,6 +237,7 @@ describe("submit", () => {
     expect(await handle.result()).toBe("done");
   });
 
+  // clause: 9.1.3
   test("gives a finished handle of a quick request, without events (9.1.3)", async () => {
     const { client, peer } = await connected();
     const submitted = client.submit("echo");
@@ -328,6 +338,7 @@ describe("requests", () => {
 });
 
 describe("state", () => {
+  // clause: 9.7.1, 9.7.2
   test("is told to listeners and iterators, from connecting to closed (9.7)", async () => {
     const listened: string[] = [];
     const server = await TestServer.start();
@@ -370,6 +381,7 @@ describe("state", () => {
     await expect(client.call("x")).rejects.toBeInstanceOf(ConnectionClosedError);
   });
 
+  // clause: 9.9.1
   test("a listener that throws does no harm", async () => {
     const warnings: string[] = [];
     const { client } = await connected({
@@ -391,6 +403,7 @@ describe("state", () => {
     expect(await peer.closed).toBe(1000);
   });
 
+  // clause: 4.7.3
   test("announcements are handed on", async () => {
     const heard: string[] = [];
     const { client, peer } = await connected({
@@ -404,6 +417,7 @@ describe("state", () => {
     expect(heard).toEqual(["hear"]);
   });
 
+  // clause: 2.5.2, 2.5.3
   test("messages of a later version are counted", async () => {
     const warnings: string[] = [];
     const { client, peer } = await connected({ onWarning: (text) => warnings.push(text) });
@@ -448,6 +462,7 @@ describe("close", () => {
   });
 });
 
+// clause: 9.1.4, 9.2.9
 test("cancel through a handle that was attached", async () => {
   const { client, peer } = await connected();
   const handle = client.attach("a");

@@ -19,6 +19,7 @@ test("a message of unknown type keeps what its number needs", () => {
   });
 });
 
+// clause: 2.3.13
 test("nesting of 128 levels and of a hundred thousand does no harm", () => {
   for (const depth of [126, 100_000]) {
     const text = `{"type":"response","request_id":"a","result":${"[".repeat(depth)}${"]".repeat(depth)}}`;
@@ -39,6 +40,7 @@ describe("encode", () => {
     expect(() => encode({ ...request, payload: { toJSON: () => 2 ** 53 } })).toThrow(/\/payload/);
   });
 
+  // clause: 10.6.1
   test("a resend is marked (10.6)", () => {
     expect(JSON.parse(withResend(encode(request)))).toEqual({ ...request, resend: true });
   });

@@ -8,6 +8,7 @@ import { chunk, complete, snapshotMessage } from "./protocol/bench.js";
 import { connected, TestServer } from "./server.js";
 
 describe("tokens", () => {
+  // clause: 3.2.1, 9.4.5, 10.42.3
   test("a function is asked at each connect, with the reason (9.4.5)", async () => {
     const reasons: string[] = [];
     const server = await TestServer.start();
@@ -26,6 +27,7 @@ describe("tokens", () => {
     expect(reasons).toEqual(["connect", "unauthorized"]);
   });
 
+  // clause: 9.4.6
   test("one that fails is told without harm, and asked again (9.4.6)", async () => {
     const warnings: unknown[][] = [];
     const down = new Error("down");
@@ -41,6 +43,7 @@ describe("tokens", () => {
     expect(warnings[0]).toEqual(["the token source failed", down]);
   });
 
+  // clause: 3.6.1
   test("a refresh happens on the open connection", async () => {
     const server = await TestServer.start();
     const tokens = ["first", "second", "third"];
@@ -54,6 +57,7 @@ describe("tokens", () => {
     expect(server.connections).toBe(1);
   });
 
+  // clause: 9.4.5
   test("they are asked for one at a time", async () => {
     let running = 0;
     let most = 0;
@@ -78,6 +82,7 @@ describe("tokens", () => {
 });
 
 describe("sockets", () => {
+  // clause: 2.2.3, 7.3.3
   test("a binary message closes with 1003, and it reconnects (2.2.3)", async () => {
     const warnings: string[] = [];
     const { server, client, peer } = await connected({ onWarning: (text) => warnings.push(text) });
@@ -88,6 +93,7 @@ describe("sockets", () => {
     expect(warnings).toEqual(["the server broke the protocol: a binary message"]);
   });
 
+  // clause: 4.3.14
   test("a malformed message closes with 4400, and nothing is lost (4.3.14)", async () => {
     const warnings: string[] = [];
     const { server, client, peer } = await connected({ onWarning: (text) => warnings.push(text) });
@@ -102,6 +108,7 @@ describe("sockets", () => {
     expect(warnings).toHaveLength(1);
   });
 
+  // clause: 2.1.5
   test("a server without the subprotocol is not used (2.1.5)", async () => {
     const server = await TestServer.start();
     const states: string[] = [];
@@ -118,6 +125,7 @@ describe("sockets", () => {
     expect(states).not.toContain("ready");
   });
 
+  // clause: 9.4.8
   test.each([
     ["401 Unauthorized", 4401, 2],
     ["403 Forbidden", 4403, 1],
@@ -133,6 +141,7 @@ describe("sockets", () => {
     },
   );
 
+  // clause: 9.4.8
   test("one that is refused with 503 is tried again, after Retry-After", async () => {
     const server = await TestServer.start();
     server.refuseWith = "503 Service Unavailable\r\nRetry-After: 1";
@@ -176,6 +185,7 @@ describe("sockets", () => {
   });
 });
 
+// clause: 6.8.5, 6.8.7, 6.8.8
 test("a goaway moves the client over, and the application sees no error (6.8)", async () => {
   const { server, client, peer } = await connected();
   const told: unknown[] = [];

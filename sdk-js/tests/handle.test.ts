@@ -39,6 +39,7 @@ async function all(handle: RequestHandle): Promise<string[]> {
 }
 
 describe("iterating", () => {
+  // clause: 9.2.3, 9.5.2
   test("goes on over a drop, with nothing lost and nothing twice (9.2.3)", async () => {
     const { server, client, peer } = await connected();
     const handle = await stored(client, peer);
@@ -55,6 +56,7 @@ describe("iterating", () => {
     expect(await handle.result()).toBe("done");
   });
 
+  // clause: 9.2.6
   test("twice yields the log from event 1 each time (9.2.6)", async () => {
     const { client, peer } = await connected();
     const handle = await stored(client, peer);
@@ -67,6 +69,7 @@ describe("iterating", () => {
     expect(await again).toEqual(["queued", "chunk 2"]);
   });
 
+  // clause: 9.2.5, 9.2.7
   test("ends at the end of a failed request, and raises what ends the handle otherwise", async () => {
     const { client, peer } = await connected();
     const handle = await stored(client, peer);
@@ -130,6 +133,7 @@ describe("iterating", () => {
     await serving;
   });
 
+  // clause: 9.2.11, 10.19.2
   test("collects the chunks that stand (10.19)", async () => {
     const { client, peer } = await connected();
     const handle = await stored(client, peer);
@@ -200,6 +204,7 @@ describe("result", () => {
 });
 
 describe("snapshot", () => {
+  // clause: 9.2.8
   test("gives how the request stands", async () => {
     const { client, peer } = await connected();
     const handle = await stored(client, peer);
@@ -220,6 +225,7 @@ describe("snapshot", () => {
 });
 
 describe("detach", () => {
+  // clause: 9.2.1, 9.2.10
   test("ends the handle here, and the request goes on", async () => {
     const { client, peer } = await connected();
     const handle = await stored(client, peer);

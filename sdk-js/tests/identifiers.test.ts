@@ -8,6 +8,7 @@ test("the example of RFC 9562 is made from its parts", () => {
   expect(uuid7(0x017f22e279b0, entropy)).toBe("017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
 });
 
+// clause: 5.1.3
 test("version and variant win over the randomness", () => {
   expect(uuid7(0, new Uint8Array(10).fill(0xff))).toBe("00000000-0000-7fff-bfff-ffffffffffff");
   expect(uuid7(2 ** 48 - 1, new Uint8Array(10))).toBe("ffffffff-ffff-7000-8000-000000000000");

@@ -48,6 +48,7 @@ function opened(): { transport: Transport; socket: BrowserSocket; told: unknown[
   return { transport, socket: BrowserSocket.newest, told };
 }
 
+// clause: 2.1.2
 test("the subprotocol is offered, and binary messages are no blobs", () => {
   const { socket } = opened();
   expect([socket.url, socket.protocols, socket.binaryType]).toEqual([

@@ -71,6 +71,7 @@ def numbers(events: list[Event]) -> list[int]:
 # call
 
 
+@pytest.mark.clause("9.1.1")
 async def test_call_returns_a_quick_result(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         call = group.create_task(client.call("echo", {"a": [1, None]}, metadata={"k": "v"}))
@@ -82,6 +83,7 @@ async def test_call_returns_a_quick_result(peer: Peer) -> None:
         assert await call == {"a": 1}
 
 
+@pytest.mark.clause("9.1.1", "9.9.1")
 async def test_call_tells_progress_chunks_and_status_and_survives_what_they_raise(
     peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -113,6 +115,7 @@ async def test_call_tells_progress_chunks_and_status_and_survives_what_they_rais
     assert "a bug of the application" in caplog.text
 
 
+@pytest.mark.clause("9.2.7", "9.8.2")
 async def test_call_raises_the_typed_error_with_the_handlers_code(peer: Peer) -> None:
     async with client_of(peer) as client:
         call = asyncio.create_task(client.call("report"))
@@ -127,6 +130,7 @@ async def test_call_raises_the_typed_error_with_the_handlers_code(peer: Peer) ->
     assert (caught.value.attempt, caught.value.request_id) == (1, rid)
 
 
+@pytest.mark.clause("9.3.1", "9.3.2")
 async def test_timeout_of_a_call_only_detaches(peer: Peer) -> None:
     async with client_of(peer) as client:
         call = asyncio.create_task(client.call("report", timeout=0.2, deadline=60))
@@ -147,6 +151,7 @@ async def test_timeout_of_a_call_only_detaches(peer: Peer) -> None:
         assert await result == "late"
 
 
+@pytest.mark.clause("9.5.5")
 async def test_call_that_times_out_offline_is_never_sent(peer: Peer) -> None:
     async with client_of(peer) as client:
         talk = await peer.accept()  # and no welcome
@@ -162,6 +167,7 @@ async def test_call_that_times_out_offline_is_never_sent(peer: Peer) -> None:
             assert await call == 1
 
 
+@pytest.mark.clause("9.3.2")
 async def test_cancelling_the_task_is_not_cancelling_the_request(peer: Peer) -> None:
     async with client_of(peer) as client:
         call = asyncio.create_task(client.call("report"))
@@ -179,6 +185,7 @@ async def test_cancelling_the_task_is_not_cancelling_the_request(peer: Peer) -> 
 # submit, attach, handles
 
 
+@pytest.mark.clause("9.1.2", "9.2.2")
 async def test_submit_returns_after_the_acknowledgment(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         submit = group.create_task(client.submit("report", id="job-1", priority=9, delay=1.5))
@@ -197,6 +204,7 @@ async def test_submit_returns_after_the_acknowledgment(peer: Peer) -> None:
         assert handle.is_finished
 
 
+@pytest.mark.clause("9.1.3")
 async def test_submit_of_a_quick_action_gives_a_finished_handle(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         submit = group.create_task(client.submit("echo"))
@@ -212,6 +220,7 @@ async def test_submit_of_a_quick_action_gives_a_finished_handle(peer: Peer) -> N
             await handle.snapshot()
 
 
+@pytest.mark.clause("9.1.3", "9.2.7", "10.9.4")
 async def test_submit_of_a_quick_action_that_failed_raises_from_result_only(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         submit = group.create_task(client.submit("echo"))
@@ -226,6 +235,7 @@ async def test_submit_of_a_quick_action_that_failed_raises_from_result_only(peer
             assert caught.value.executed
 
 
+@pytest.mark.clause("9.1.5")
 async def test_refused_submit_raises(peer: Peer) -> None:
     async with client_of(peer) as client:
         submit = asyncio.create_task(client.submit("nothing"))
@@ -240,6 +250,7 @@ async def test_refused_submit_raises(peer: Peer) -> None:
             await client.submit("x", deadline=float("inf"))
 
 
+@pytest.mark.clause("9.2.3", "9.4.7", "9.5.2")
 async def test_events_survive_lost_connections_each_once_and_in_order(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         submit = group.create_task(client.submit("report"))
@@ -260,6 +271,7 @@ async def test_events_survive_lost_connections_each_once_and_in_order(peer: Peer
     assert peer.most_live == 1
 
 
+@pytest.mark.clause("5.1.7", "9.5.1", "10.6.1")
 async def test_unacknowledged_request_is_sent_again_under_the_same_id(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         call = group.create_task(client.call("report"))
@@ -272,6 +284,7 @@ async def test_unacknowledged_request_is_sent_again_under_the_same_id(peer: Peer
         assert await call == "once"
 
 
+@pytest.mark.clause("9.2.6")
 async def test_second_iteration_yields_the_log_from_event_one(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         submit = group.create_task(client.submit("report"))
@@ -305,6 +318,7 @@ async def test_leaving_an_iteration_early_detaches_and_result_comes_back(peer: P
         assert await result == 7
 
 
+@pytest.mark.clause("9.2.10", "10.25.4")
 async def test_detach_ends_the_handle_and_what_waits_on_it(peer: Peer) -> None:
     async with client_of(peer) as client:
         handle, other = client.attach("job"), client.attach("job")
@@ -324,6 +338,7 @@ async def test_detach_ends_the_handle_and_what_waits_on_it(peer: Peer) -> None:
         await talk.expect("detach", request_id="job")
 
 
+@pytest.mark.clause("4.3.12", "9.1.4")
 async def test_attach_to_an_unknown_id_raises_where_it_is_used(peer: Peer) -> None:
     async with client_of(peer) as client:
         handle = client.attach("nothing")
@@ -339,6 +354,7 @@ async def test_attach_to_an_unknown_id_raises_where_it_is_used(peer: Peer) -> No
             client.attach("..")
 
 
+@pytest.mark.clause("9.2.8", "9.2.9")
 async def test_cancel_and_snapshot(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         handle = client.attach("job")
@@ -357,6 +373,7 @@ async def test_cancel_and_snapshot(peer: Peer) -> None:
         assert not answer.request.is_finished
 
 
+@pytest.mark.clause("6.4.4")
 async def test_slow_application_costs_bounded_memory_and_loses_nothing(peer: Peer) -> None:
     options = Options(reader=ReaderLimits(max_events=10), close_timeout=0.5)
     total = 200
@@ -426,6 +443,7 @@ async def test_many_requests_at_once_get_their_own_answers(peer: Peer) -> None:
         assert [await call for call in calls] == list(range(300))
 
 
+@pytest.mark.clause("9.5.4")
 async def test_queue_is_bounded_while_offline(peer: Peer) -> None:
     async with client_of(peer, options=Options(max_queue=1, close_timeout=0.5)) as client:
         first = asyncio.create_task(client.call("a"))
@@ -439,6 +457,7 @@ async def test_queue_is_bounded_while_offline(peer: Peer) -> None:
 # The connection.
 
 
+@pytest.mark.clause("6.8.5", "6.8.7", "6.8.8", "9.4.7")
 async def test_goaway_moves_without_an_error_and_with_two_sockets_at_most(peer: Peer) -> None:
     async with client_of(peer) as client, asyncio.TaskGroup() as group:
         handle = client.attach("job")
@@ -456,6 +475,7 @@ async def test_goaway_moves_without_an_error_and_with_two_sockets_at_most(peer: 
     assert peer.most_live == 2
 
 
+@pytest.mark.clause("3.2.1", "3.6.1", "9.4.5", "10.42.3")
 async def test_token_function_is_asked_with_the_reason(peer: Peer) -> None:
     reasons: list[str] = []
 
@@ -475,6 +495,7 @@ async def test_token_function_is_asked_with_the_reason(peer: Peer) -> None:
     assert peer.tokens == ["token-1", "token-3"]
 
 
+@pytest.mark.clause("9.4.6")
 async def test_failing_token_function_is_a_failed_try(
     peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -494,6 +515,7 @@ async def test_failing_token_function_is_a_failed_try(
     assert "x" * 20 not in caplog.text
 
 
+@pytest.mark.clause("10.42.4")
 async def test_second_4401_ends_the_client(peer: Peer) -> None:
     async with client_of(peer) as client:
         for _ in range(2):
@@ -507,6 +529,7 @@ async def test_second_4401_ends_the_client(peer: Peer) -> None:
             await client.call("echo")
 
 
+@pytest.mark.clause("10.40.4")
 async def test_other_principal_ends_the_client(peer: Peer) -> None:
     async with client_of(peer) as client:
         call = asyncio.create_task(client.call("report"))
@@ -519,6 +542,7 @@ async def test_other_principal_ends_the_client(peer: Peer) -> None:
             await call
 
 
+@pytest.mark.clause("2.2.3", "4.3.14", "7.3.3")
 async def test_malformed_and_binary_frames_close_the_connection_and_it_comes_back(
     peer: Peer,
 ) -> None:
@@ -531,6 +555,7 @@ async def test_malformed_and_binary_frames_close_the_connection_and_it_comes_bac
     assert peer.most_live == 1
 
 
+@pytest.mark.clause("6.5.3")
 async def test_frame_over_the_limit_of_welcome_breaks_the_connection_only(peer: Peer) -> None:
     async with client_of(peer) as client:
         call = asyncio.create_task(client.call("report"))
@@ -544,6 +569,7 @@ async def test_frame_over_the_limit_of_welcome_breaks_the_connection_only(peer: 
         assert await call == "well"
 
 
+@pytest.mark.clause("6.7.6")
 async def test_silent_server_is_left(peer: Peer) -> None:
     now = 0.0
     states: asyncio.Queue[ClientState] = asyncio.Queue()
@@ -557,6 +583,7 @@ async def test_silent_server_is_left(peer: Peer) -> None:
         assert (state.name, state.code) == ("reconnecting", 4408)
 
 
+@pytest.mark.clause("9.7.1", "9.7.2")
 async def test_states_can_be_watched(peer: Peer) -> None:
     async def watch(client: Client) -> list[ClientState]:
         return [state async for state in client.states()]
@@ -580,6 +607,7 @@ async def test_states_can_be_watched(peer: Peer) -> None:
     assert [state.resumed for state in states if state.name == "ready"] == [False, True]
 
 
+@pytest.mark.clause("4.7.3")
 async def test_announcements_are_handed_on(peer: Peer) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
     async with client_of(peer, on_announcement=lambda a: heard.put_nowait(a.message)):
@@ -599,6 +627,7 @@ async def test_server_that_speaks_no_longcall_is_tried_again(
         assert client.state.name in ("connecting", "reconnecting")
 
 
+@pytest.mark.clause("9.3.4", "9.5.7")
 async def test_closing_ends_what_waits_and_sends_no_cancel(peer: Peer) -> None:
     async with client_of(peer) as client:
         call = asyncio.create_task(client.call("report"))
@@ -636,6 +665,7 @@ def test_token_that_is_none_is_refused_at_once() -> None:
         connect("ws://a", token="")
 
 
+@pytest.mark.clause("3.2.7")
 async def test_token_is_in_no_log(peer: Peer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with client_of(peer, token="very-secret-token") as client:

@@ -48,6 +48,7 @@ def a_loop() -> list[Any]:
     return loop
 
 
+@pytest.mark.clause("2.3.1", "2.3.2")
 @pytest.mark.parametrize(
     ("payload", "pointer"),
     [
@@ -88,12 +89,14 @@ def test_fields_are_checked_by_the_schema(fields: dict[str, Any], pointer: str) 
     assert caught.value.details == {"pointer": pointer}
 
 
+@pytest.mark.clause("2.4.3")
 def test_absent_fields_are_left_out_and_null_is_a_value() -> None:
     text = make_request(id="a", action="b", payload=None, priority=None).model_dump_json()
     assert text == '{"type":"request","id":"a","action":"b","payload":null}'
     assert with_resend(text) == text[:-1] + ',"resend":true}'
 
 
+@pytest.mark.clause("2.3.13")
 def test_server_may_nest_128_levels() -> None:
     start = '{"type":"complete","request_id":"a","seq":1,"result":'
     decode(f"{start}{'[' * 127}{']' * 127}}}")

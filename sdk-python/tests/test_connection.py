@@ -27,6 +27,7 @@ def error_of(state: TrackedRequest) -> LongcallError | None:
     return state.outcome.error
 
 
+@pytest.mark.clause("4.2.1", "4.2.2")
 def test_client_greets_first_and_sends_nothing_before_welcome() -> None:
     script = Script()
     script.submit()
@@ -46,6 +47,7 @@ def test_client_names_itself_in_hello() -> None:
     assert hello["client"]["name"] == "reports/2.1 longcall-python"
 
 
+@pytest.mark.clause("4.2.9")
 @pytest.mark.parametrize(
     "first",
     [
@@ -64,6 +66,7 @@ def test_client_closes_with_4400_when_the_first_message_is_no_welcome(first: str
     assert script.states == ["reconnecting"]
 
 
+@pytest.mark.clause("4.2.10")
 def test_client_gives_up_when_welcome_does_not_come() -> None:
     script = Script()
     link = script.open()
@@ -74,6 +77,7 @@ def test_client_gives_up_when_welcome_does_not_come() -> None:
     assert script.protocol.state.name == "reconnecting"
 
 
+@pytest.mark.clause("9.4.1", "9.4.2")
 def test_client_waits_with_full_jitter_that_doubles_to_twenty_seconds() -> None:
     script = Script(random=lambda: 1.0)
     waits = []
@@ -87,6 +91,7 @@ def test_client_waits_with_full_jitter_that_doubles_to_twenty_seconds() -> None:
     assert waits == [0.5, 1, 2, 4, 8, 16, 20, 20]
 
 
+@pytest.mark.clause("9.4.3", "9.4.4")
 def test_client_starts_over_with_short_waits_at_a_welcome_unless_that_server_is_broken() -> None:
     script = Script(random=lambda: 1.0)
     waits = []
@@ -101,6 +106,7 @@ def test_client_starts_over_with_short_waits_at_a_welcome_unless_that_server_is_
     assert waits == [0.5, 0.5, 1, 2, 4, 0.5, 1]
 
 
+@pytest.mark.clause("9.7.2")
 def test_client_tells_whether_it_resumed() -> None:
     script = Script()
     resumed = []
@@ -113,6 +119,7 @@ def test_client_tells_whether_it_resumed() -> None:
     assert script.states[:4] == ["ready", "reconnecting", "connecting", "ready"]
 
 
+@pytest.mark.clause("7.3.1", "7.3.4", "9.4.1", "9.5.7")
 @pytest.mark.parametrize("code", [4400, 4403, 1003])
 def test_client_stops_when_the_close_code_says_so_and_ends_its_handles(code: int) -> None:
     script = Script()
@@ -131,6 +138,7 @@ def test_client_stops_when_the_close_code_says_so_and_ends_its_handles(code: int
         script.submit("c")
 
 
+@pytest.mark.clause("7.3.1", "7.3.2")
 @pytest.mark.parametrize("code", [None, 1000, 1001, 1006, 1011, 1012, 1013, 4408, 4429, 4999])
 def test_client_reconnects_after_any_other_close(code: int | None) -> None:
     script = Script()
@@ -141,6 +149,7 @@ def test_client_reconnects_after_any_other_close(code: int | None) -> None:
     assert script.opens
 
 
+@pytest.mark.clause("10.42.3", "10.42.4")
 def test_client_reconnects_once_with_a_fresh_token_after_4401() -> None:
     script = Script()
     script.open()
@@ -153,6 +162,7 @@ def test_client_reconnects_once_with_a_fresh_token_after_4401() -> None:
     assert script.protocol.state.code == 4401
 
 
+@pytest.mark.clause("10.42.4")
 def test_client_counts_4401_anew_after_a_welcome() -> None:
     script = Script()
     script.connect()
@@ -164,6 +174,7 @@ def test_client_counts_4401_anew_after_a_welcome() -> None:
     assert script.protocol.state.name == "ready"
 
 
+@pytest.mark.clause("9.4.8")
 @pytest.mark.parametrize(
     ("status", "state"), [(403, "closed"), (503, "reconnecting"), (404, "reconnecting")]
 )
@@ -177,6 +188,7 @@ def test_client_takes_the_status_of_a_refused_upgrade(status: int, state: str) -
         assert script.protocol.state.retry_in == 7.0
 
 
+@pytest.mark.clause("9.4.8")
 def test_client_treats_401_of_the_upgrade_as_4401() -> None:
     script = Script()
     for expected in ("connect", "unauthorized"):
@@ -189,6 +201,7 @@ def test_client_treats_401_of_the_upgrade_as_4401() -> None:
     assert script.protocol.state.name == "closed"
 
 
+@pytest.mark.clause("2.2.3")
 def test_client_closes_a_binary_frame_with_1003_and_reconnects() -> None:
     script = Script()
     link = script.connect()
@@ -212,6 +225,7 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.clause("4.3.14")
 @pytest.mark.parametrize("text", MALFORMED)
 def test_client_leaves_a_connection_on_which_something_malformed_came(text: str) -> None:
     script = Script()
@@ -237,6 +251,7 @@ def test_client_ignores_and_counts_what_is_out_of_place() -> None:
     assert state.outcome is None
 
 
+@pytest.mark.clause("2.5.2", "2.5.3", "2.5.4")
 def test_client_ignores_an_unknown_type_but_counts_its_number() -> None:
     script = Script()
     script.connect()
@@ -247,6 +262,7 @@ def test_client_ignores_an_unknown_type_but_counts_its_number() -> None:
     assert script.sent() == []
 
 
+@pytest.mark.clause("4.7.1")
 def test_client_answers_pings_with_their_nonce() -> None:
     script = Script()
     script.connect()
@@ -254,6 +270,7 @@ def test_client_answers_pings_with_their_nonce() -> None:
     assert script.sent() == [{"type": "pong", "nonce": "n"}, {"type": "pong"}]
 
 
+@pytest.mark.clause("6.7.1", "6.7.6")
 def test_client_reconnects_when_nothing_was_heard_for_the_interval_and_ten_seconds() -> None:
     script = Script()
     link = script.connect()
@@ -267,6 +284,7 @@ def test_client_reconnects_when_nothing_was_heard_for_the_interval_and_ten_secon
     assert script.protocol.state.code == 4408
 
 
+@pytest.mark.clause("6.7.3", "6.7.4")
 @pytest.mark.parametrize(("side", "pings"), [("server", 0), ("client", 3), ("moon", 0)])
 def test_client_pings_every_interval_only_when_welcome_says_so(side: str, pings: int) -> None:
     script = Script()
@@ -278,6 +296,7 @@ def test_client_pings_every_interval_only_when_welcome_says_so(side: str, pings:
     assert len(script.announcements) == 3
 
 
+@pytest.mark.clause("3.6.1", "10.41.2", "10.41.3")
 def test_client_refreshes_at_eighty_percent_by_the_servers_clock() -> None:
     script = Script()
     link = script.connect(
@@ -299,6 +318,7 @@ def test_client_refreshes_at_eighty_percent_by_the_servers_clock() -> None:
     assert script.tokens_asked == [link, link]
 
 
+@pytest.mark.clause("9.4.6", "10.2.5")
 def test_client_tries_again_when_a_refresh_fails_or_is_refused() -> None:
     script = Script()
     link = script.connect(expires_at="2026-11-23T18:40:20.000Z")
@@ -315,6 +335,7 @@ def test_client_tries_again_when_a_refresh_fails_or_is_refused() -> None:
     assert script.tokens_asked == [link, link, link]
 
 
+@pytest.mark.clause("10.40.2", "10.40.3", "10.40.4")
 def test_client_stops_for_another_principal_and_sends_it_nothing() -> None:
     script = Script()
     script.connect()
@@ -331,12 +352,14 @@ def test_client_stops_for_another_principal_and_sends_it_nothing() -> None:
     assert error.outcome_unknown  # it was sent on the first connection
 
 
+@pytest.mark.clause("6.5.3")
 def test_client_sets_its_read_limit_from_welcome() -> None:
     script = Script()
     link = script.connect(limits={"max_message_bytes": 4096})
     assert script.read_limits == {link: 4096}
 
 
+@pytest.mark.clause("7.3.5", "9.3.4")
 def test_closing_the_client_cancels_nothing_and_leaves_nothing() -> None:
     script = Script()
     link = script.connect()
@@ -358,6 +381,7 @@ def test_closing_while_waiting_to_reconnect_opens_nothing_more() -> None:
     assert not script.opens
 
 
+@pytest.mark.clause("9.4.7")
 def test_next_socket_is_asked_for_only_after_the_old_one_is_closed() -> None:
     script = Script(closes_at_once=False)
     link = script.connect()
@@ -377,6 +401,7 @@ def goaway(wait: int = 1000) -> dict[str, object]:
     return {"type": "goaway", "reason": "drain", "reconnect_after_ms": wait}
 
 
+@pytest.mark.clause("6.8.5", "6.8.6", "6.8.7", "10.30.1", "10.38.1")
 def test_goaway_moves_to_a_new_connection_before_the_old_one_is_closed() -> None:
     script = Script()
     old = script.connect()
@@ -397,6 +422,7 @@ def test_goaway_moves_to_a_new_connection_before_the_old_one_is_closed() -> None
     assert not script.opens
 
 
+@pytest.mark.clause("10.37.1", "10.37.2", "10.38.1")
 def test_goaway_lets_an_unanswered_request_be_answered_on_the_old_connection() -> None:
     script = Script()
     old = script.connect()
@@ -419,6 +445,7 @@ def test_goaway_lets_an_unanswered_request_be_answered_on_the_old_connection() -
     assert state.outcome is not None
 
 
+@pytest.mark.clause("10.6.1", "10.38.2")
 def test_what_is_unanswered_when_the_old_connection_closes_is_sent_again_on_the_new_one() -> None:
     script = Script()
     old = script.connect()
@@ -493,6 +520,7 @@ def test_new_connection_that_fails_is_tried_again_while_the_old_one_still_answer
     assert old in script.closes
 
 
+@pytest.mark.clause("6.8.9")
 def test_second_goaway_on_one_connection_is_ignored_and_one_on_the_next_is_not() -> None:
     script = Script()
     old = script.connect()

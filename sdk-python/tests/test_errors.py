@@ -34,6 +34,7 @@ def test_errors_keep_their_data_when_copied_and_pickled(error: LongcallError) ->
         assert str(other) == str(error)
 
 
+@pytest.mark.clause("7.1.3")
 def test_each_code_has_its_class_and_default() -> None:
     assert set(ERROR_CLASSES) == set(ErrorCode)
     for code in ErrorCode:
@@ -42,6 +43,7 @@ def test_each_code_has_its_class_and_default() -> None:
     assert not request_error("UNAVAILABLE", "", retryable=False).retryable
 
 
+@pytest.mark.clause("2.5.7", "2.5.8", "7.1.4")
 def test_unknown_code_is_an_internal_error_that_keeps_the_code() -> None:
     error = request_error("NEWER_THAN_WE", "so what", retryable=True)
     assert type(error) is InternalError

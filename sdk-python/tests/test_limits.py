@@ -20,6 +20,7 @@ from longcall import (
 # Limits.
 
 
+@pytest.mark.clause("9.6.1", "9.6.3")
 def test_burst_and_rate_are_kept_and_pongs_are_free() -> None:
     script = ready(limits={"message_burst": 10, "messages_per_minute": 60})
     for number in range(20):
@@ -35,6 +36,7 @@ def test_burst_and_rate_are_kept_and_pongs_are_free() -> None:
     assert kinds(script.sent()).count("request") == 12
 
 
+@pytest.mark.clause("9.6.2", "9.6.3")
 def test_window_holds_back_requests_until_others_end() -> None:
     script = ready(limits={"max_in_flight": 2})
     for request_id in ("a", "b", "c", "d"):
@@ -74,6 +76,7 @@ def test_requests_are_sent_again_whatever_the_window_says() -> None:
     assert [m["id"] for m in script.sent()] == ["a", "b"]
 
 
+@pytest.mark.clause("9.5.3", "9.5.4")
 def test_queue_is_bounded_in_requests_and_in_bytes() -> None:
     script = Script(max_queue=2, max_queue_bytes=300)
     script.submit("a")
@@ -88,6 +91,7 @@ def test_queue_is_bounded_in_requests_and_in_bytes() -> None:
     script.submit("d")
 
 
+@pytest.mark.clause("6.5.4", "10.43.1", "10.43.2")
 def test_request_over_the_limit_fails_alone_and_before_it_is_sent() -> None:
     script = Script()
     big, small = script.submit("a", payload="x" * 500), script.submit("b")
@@ -101,6 +105,7 @@ def test_request_over_the_limit_fails_alone_and_before_it_is_sent() -> None:
     assert small.outcome is None
 
 
+@pytest.mark.clause("2.6.2", "6.5.4")
 def test_size_is_counted_in_bytes_of_utf8() -> None:
     script = ready(limits={"max_message_bytes": 250})
     fits, over = script.submit("a", payload="x" * 150), script.submit("b", payload="é" * 150)
@@ -108,6 +113,7 @@ def test_size_is_counted_in_bytes_of_utf8() -> None:
     assert error_of(over).code == "PAYLOAD_TOO_LARGE"
 
 
+@pytest.mark.clause("6.5.5", "10.43.3", "10.43.4")
 def test_what_caused_a_1009_is_not_sent_again() -> None:
     script = ready()
     first, last = script.submit("a"), script.submit("b")

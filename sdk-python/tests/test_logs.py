@@ -24,6 +24,7 @@ from longcall import (
 # The log.
 
 
+@pytest.mark.clause("9.2.3", "9.5.2", "10.26.1", "10.30.1")
 def test_iterator_gets_each_event_once_over_a_lost_connection() -> None:
     script = ready()
     state, reader = script.reading()
@@ -37,6 +38,7 @@ def test_iterator_gets_each_event_once_over_a_lost_connection() -> None:
     assert reader.is_over
 
 
+@pytest.mark.clause("9.5.2")
 def test_connection_lost_before_the_first_event_is_resumed_at_zero() -> None:
     script = ready()
     state = script.attach()
@@ -48,6 +50,7 @@ def test_connection_lost_before_the_first_event_is_resumed_at_zero() -> None:
     assert reader.is_over
 
 
+@pytest.mark.clause("7.3.3", "10.30.2", "10.30.3", "10.30.4")
 def test_gap_is_read_again_twice_and_then_the_connection_is_left() -> None:
     script = ready()
     state, reader = script.reading()
@@ -65,6 +68,7 @@ def test_gap_is_read_again_twice_and_then_the_connection_is_left() -> None:
     assert script.sent() == [attach]
 
 
+@pytest.mark.clause("10.30.3", "10.30.4")
 def test_gaps_with_an_advance_between_are_each_read_again() -> None:
     script = ready()
     state, reader = script.reading()
@@ -75,6 +79,7 @@ def test_gaps_with_an_advance_between_are_each_read_again() -> None:
     assert script.seqs(state, reader) == [1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.clause("10.27.1", "10.27.2")
 def test_snapshot_never_ends_a_handle() -> None:
     script = ready()
     state = script.attach()
@@ -86,6 +91,7 @@ def test_snapshot_never_ends_a_handle() -> None:
     assert reader.is_over
 
 
+@pytest.mark.clause("4.3.12", "10.29.2", "10.29.3")
 @pytest.mark.parametrize("code", ["NOT_FOUND", "CONFLICT", "FORBIDDEN"])
 def test_refused_attach_ends_the_handle_and_its_iterator_raises(code: str) -> None:
     script = ready()
@@ -97,6 +103,7 @@ def test_refused_attach_ends_the_handle_and_its_iterator_raises(code: str) -> No
     assert kinds(script.sent()) == ["attach"]
 
 
+@pytest.mark.clause("4.3.13")
 def test_attach_that_is_refused_for_now_is_sent_again() -> None:
     script = ready()
     state = script.attach()
@@ -109,6 +116,7 @@ def test_attach_that_is_refused_for_now_is_sent_again() -> None:
     assert state.outcome is None
 
 
+@pytest.mark.clause("10.33.3")
 def test_log_that_is_removed_under_a_reader_ends_the_handle() -> None:
     script = ready()
     state, reader = script.reading()
@@ -118,6 +126,7 @@ def test_log_that_is_removed_under_a_reader_ends_the_handle() -> None:
     assert reader.error is not None
 
 
+@pytest.mark.clause("10.32.2", "10.32.3")
 @pytest.mark.parametrize("how", ["snapshot", "acknowledgment"])
 def test_other_incarnation_of_an_id_ends_the_handle(how: str) -> None:
     script = ready()
@@ -133,6 +142,7 @@ def test_other_incarnation_of_an_id_ends_the_handle(how: str) -> None:
     assert script.seqs(state, reader) == [1]
 
 
+@pytest.mark.clause("10.25.4")
 def test_handles_of_one_id_share_one_cursor_and_only_the_last_detaches() -> None:
     script = ready()
     one = script.attach()
@@ -145,6 +155,7 @@ def test_handles_of_one_id_share_one_cursor_and_only_the_last_detaches() -> None
     assert kinds(script.sent()) == ["detach"]
 
 
+@pytest.mark.clause("10.26.1")
 def test_frames_after_a_detach_are_ignored_until_the_answer_to_the_next_attach() -> None:
     script = ready()
     state, reader = script.reading()
@@ -160,6 +171,7 @@ def test_frames_after_a_detach_are_ignored_until_the_answer_to_the_next_attach()
     assert script.seqs(state, again) == [1, 2]
 
 
+@pytest.mark.clause("9.2.6")
 def test_second_iterator_gets_the_log_from_event_one_and_disturbs_nobody() -> None:
     script = ready()
     state, first = script.reading()
@@ -174,6 +186,7 @@ def test_second_iterator_gets_the_log_from_event_one_and_disturbs_nobody() -> No
     assert second.is_over
 
 
+@pytest.mark.clause("9.2.6")
 def test_finished_request_can_be_read_again_and_left_early() -> None:
     script = ready()
     state, first = script.reading()
@@ -202,6 +215,7 @@ def test_reading_a_finished_request_again_when_its_log_is_gone_raises() -> None:
 # Progress.
 
 
+@pytest.mark.clause("6.3.4", "10.36.2")
 def test_progress_is_newest_only_and_never_goes_back() -> None:
     script = ready()
     state, reader = script.reading()
@@ -220,6 +234,7 @@ def test_last_progress_comes_before_the_end_and_none_after_it() -> None:
     assert [getattr(event, "version", None) for event in events] == [None, 7]
 
 
+@pytest.mark.clause("10.36.2")
 def test_progress_of_a_snapshot_counts_and_waits_for_its_attempt_in_a_replay() -> None:
     script = ready()
     state = script.attach()

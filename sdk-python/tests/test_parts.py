@@ -21,6 +21,7 @@ from longcall.protocol.signals import Signal
 from longcall.protocol.timers import Timers
 
 
+@pytest.mark.clause("5.1.3")
 def test_request_ids_are_uuids_of_version_7_in_the_order_of_time() -> None:
     made = uuid.UUID(uuid7(0x0123456789AB, b"\xff" * 10))
     assert str(made) == "01234567-89ab-7fff-bfff-ffffffffffff"
@@ -54,6 +55,7 @@ def test_clock_does_not_go_back() -> None:
     assert boot_clock() <= boot_clock()
 
 
+@pytest.mark.clause("9.4.2", "9.4.3", "9.4.4")
 def test_waits_are_random_below_their_bound() -> None:
     backoff = Backoff(0.5, 20, lambda: 0.25)
     assert [backoff.wait() for _ in range(3)] == [0.125, 0.25, 0.5]

@@ -23,6 +23,7 @@ from longcall import (
 # Cancel, snapshot, list.
 
 
+@pytest.mark.clause("9.2.9", "10.15.4")
 def test_cancel_resolves_at_its_snapshot_and_the_end_comes_as_an_event() -> None:
     script = ready()
     state, reader = script.reading()
@@ -36,6 +37,7 @@ def test_cancel_resolves_at_its_snapshot_and_the_end_comes_as_an_event() -> None
     assert script.seqs(state, reader) == [1]
 
 
+@pytest.mark.clause("10.13.1")
 def test_cancel_is_sent_behind_its_request_on_each_new_connection() -> None:
     script = Script()
     state = script.submit()
@@ -47,6 +49,7 @@ def test_cancel_is_sent_behind_its_request_on_each_new_connection() -> None:
     assert not question.is_answered
 
 
+@pytest.mark.clause("10.13.2", "10.13.3")
 def test_cancel_not_found_is_not_final_before_the_request_is_settled() -> None:
     script = ready()
     state = script.submit()
@@ -62,6 +65,7 @@ def test_cancel_not_found_is_not_final_before_the_request_is_settled() -> None:
     assert isinstance(question.error, NotFoundError)
 
 
+@pytest.mark.clause("4.3.13")
 def test_cancel_that_is_refused_for_now_is_sent_again() -> None:
     script = ready()
     state = script.submitted()
@@ -91,6 +95,7 @@ def test_cancel_with_too_long_a_reason_is_refused_here() -> None:
     assert caught.value.details == {"pointer": "/reason"}
 
 
+@pytest.mark.clause("9.2.8")
 def test_snapshot_is_asked_by_an_attach_at_the_present_place() -> None:
     script = ready()
     state, reader = script.reading()
@@ -153,6 +158,7 @@ def test_list_is_asked_again_on_the_next_connection() -> None:
     assert question.answer.next_cursor == "c"
 
 
+@pytest.mark.clause("4.3.2", "10.2.4", "10.2.5")
 def test_refused_list_concerns_that_list_alone() -> None:
     script = ready()
     one, two = script.protocol.list(script.now), script.protocol.list(script.now)

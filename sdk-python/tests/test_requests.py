@@ -33,6 +33,7 @@ from longcall.protocol import Ending, Phase
 # The ordinary life.
 
 
+@pytest.mark.clause("9.2.2")
 def test_request_is_followed_from_its_acknowledgment_to_its_end() -> None:
     script = ready()
     state, reader = script.reading()
@@ -56,6 +57,7 @@ def test_request_is_followed_from_its_acknowledgment_to_its_end() -> None:
     assert script.sent() == []
 
 
+@pytest.mark.clause("9.1.3")
 def test_quick_request_is_finished_without_events() -> None:
     script = ready()
     state = script.submit()
@@ -70,6 +72,7 @@ def test_quick_request_is_finished_without_events() -> None:
     assert later.is_over
 
 
+@pytest.mark.clause("10.9.4")
 def test_quick_request_that_failed_is_an_outcome_and_no_refusal() -> None:
     script = ready()
     state = script.submit()
@@ -85,6 +88,7 @@ def test_quick_request_that_failed_is_an_outcome_and_no_refusal() -> None:
     assert state.outcome.ending is Ending.ANSWER
 
 
+@pytest.mark.clause("7.1.4", "9.2.4", "9.2.5", "9.8.2")
 def test_failed_request_ends_its_iterator_normally_and_carries_the_attempt() -> None:
     script = ready()
     state, reader = script.reading()
@@ -99,6 +103,7 @@ def test_failed_request_ends_its_iterator_normally_and_carries_the_attempt() -> 
     assert (error.retry_after, error.attempt) == (1.5, 2)
 
 
+@pytest.mark.clause("5.5.4")
 def test_status_tells_which_chunks_still_stand_and_when_the_next_attempt_is_due() -> None:
     script = ready()
     state, reader = script.reading()
@@ -114,6 +119,7 @@ def test_status_tells_which_chunks_still_stand_and_when_the_next_attempt_is_due(
 # Sending again.
 
 
+@pytest.mark.clause("5.1.7", "9.5.1", "9.5.2", "10.6.1")
 def test_unanswered_requests_are_sent_again_in_order_with_resend() -> None:
     script = ready()
     for request_id in ("a", "b", "c"):
@@ -128,6 +134,7 @@ def test_unanswered_requests_are_sent_again_in_order_with_resend() -> None:
     assert sent[2] == {"type": "attach", "request_id": "b", "after_seq": 1}
 
 
+@pytest.mark.clause("9.5.3", "10.6.1")
 def test_first_sending_has_no_resend_even_after_waiting_offline() -> None:
     script = Script()
     script.submit("a")
@@ -136,6 +143,7 @@ def test_first_sending_has_no_resend_even_after_waiting_offline() -> None:
     assert [(m["id"], "resend" in m) for m in script.sent()] == [("a", False), ("b", False)]
 
 
+@pytest.mark.clause("10.4.1")
 def test_refusal_of_a_request_that_was_sent_once_is_final() -> None:
     script = ready()
     state = script.submit()
@@ -147,6 +155,7 @@ def test_refusal_of_a_request_that_was_sent_once_is_final() -> None:
     assert kinds(script.sent()) == ["request"]
 
 
+@pytest.mark.clause("10.4.2")
 def test_retryable_refusal_of_a_request_that_was_sent_twice_is_waited_for() -> None:
     script = ready()
     state = script.submit()
@@ -161,6 +170,7 @@ def test_retryable_refusal_of_a_request_that_was_sent_twice_is_waited_for() -> N
     assert state.outcome is None
 
 
+@pytest.mark.clause("9.5.7", "10.4.3")
 def test_final_refusal_of_a_request_that_was_sent_twice_has_an_unknown_outcome() -> None:
     script = ready()
     state = script.submit()
@@ -169,6 +179,7 @@ def test_final_refusal_of_a_request_that_was_sent_twice_has_an_unknown_outcome()
     assert error_of(state).outcome_unknown
 
 
+@pytest.mark.clause("4.3.2", "10.2.4", "10.2.5")
 def test_refusal_of_another_message_never_refuses_the_request() -> None:
     script = ready()
     state = script.submit()
@@ -180,6 +191,7 @@ def test_refusal_of_another_message_never_refuses_the_request() -> None:
     assert state.phase is Phase.STORED
 
 
+@pytest.mark.clause("9.5.6", "9.8.3", "10.31.3")
 def test_request_that_was_sent_too_long_ago_is_not_sent_again() -> None:
     script = ready(limits={"id_retention_ms": 1000})
     state = script.submit()
@@ -194,6 +206,7 @@ def test_request_that_was_sent_too_long_ago_is_not_sent_again() -> None:
     assert error.origin == "client"
 
 
+@pytest.mark.clause("10.39.1", "10.39.2")
 def test_first_outcome_wins() -> None:
     script = ready()
     state, reader = script.reading()
@@ -205,6 +218,7 @@ def test_first_outcome_wins() -> None:
     assert script.seqs(state, reader) == [1]
 
 
+@pytest.mark.clause("9.5.5")
 def test_request_whose_caller_gave_up_is_never_sent() -> None:
     script = Script()
     state = script.submit()
@@ -252,6 +266,7 @@ def test_id_of_a_quick_or_refused_request_can_be_submitted_again() -> None:
     assert kinds(script.sent()) == ["request"] * 3
 
 
+@pytest.mark.clause("5.1.2")
 @pytest.mark.parametrize("bad", ["", ".", "..", "a b", "ä", "x" * 129])
 def test_id_of_bad_form_is_refused_here(bad: str) -> None:
     script = ready()

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow  # a hundred random lives of a client
 SEEDS = int(os.environ.get("LONGCALL_SIMULATION_SEEDS", "100"))
 
 
+@pytest.mark.clause("9.2.3")
 @pytest.mark.parametrize("block", range(10))
 def test_client_keeps_its_promises_whatever_happens(block: int) -> None:
     for seed in range(block, SEEDS, 10):

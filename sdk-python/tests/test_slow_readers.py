@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 from request_words import kinds, ready
 from scripted import (
     Script,
@@ -27,6 +28,7 @@ def small(max_events: int = 4) -> Script:
     return script
 
 
+@pytest.mark.clause("6.4.4")
 def test_slow_iterator_pauses_and_goes_on_from_its_place() -> None:
     script = small()
     state, reader = script.reading()
@@ -42,6 +44,7 @@ def test_slow_iterator_pauses_and_goes_on_from_its_place() -> None:
     assert reader.is_over
 
 
+@pytest.mark.clause("6.4.4")
 def test_iterator_holds_bytes_not_only_events() -> None:
     script = small(max_events=100)
     state, reader = script.reading()
@@ -51,6 +54,7 @@ def test_iterator_holds_bytes_not_only_events() -> None:
     assert [m["after_seq"] for m in script.sent()] == [2]
 
 
+@pytest.mark.clause("6.4.4")
 def test_slow_iterator_does_not_hold_up_another_one_and_catches_up_later() -> None:
     script = small()
     state, slow = script.reading()

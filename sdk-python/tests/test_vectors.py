@@ -44,6 +44,7 @@ def test_all_vectors_are_there() -> None:
     assert min(len(vectors("server")), len(vectors("client"))) >= 250
 
 
+@pytest.mark.clause("2.3.13", "2.3.14", "2.5.1", "2.5.2", "2.5.7", "2.5.8")
 @pytest.mark.parametrize("vector", vectors("server"))
 def test_sdk_reads_what_a_server_writes(vector: dict[str, Any]) -> None:
     outcome = vector.get("outcome")
@@ -64,6 +65,7 @@ def is_written(vector: dict[str, Any]) -> bool:
     return bool(vector["valid"]) and "outcome" not in vector
 
 
+@pytest.mark.clause("2.3.14", "2.4.3")
 @pytest.mark.parametrize(
     "vector", [param for param in vectors("client") if is_written(param.values[0])]
 )

@@ -41,6 +41,7 @@ def refused(text: str, settings: AuthSettings = SETTINGS) -> AuthError:
     return error
 
 
+@pytest.mark.clause("3.6.4")
 def test_a_token_made_here_is_accepted_here() -> None:
     settings = AuthSettings(SECRET, issuer="issuer", audience="longcall", leeway_ms=1500)
     now = int(time.time())
@@ -64,17 +65,20 @@ def _unsigned(header: dict[str, str]) -> str:
     return f"{part(header)}.{part(claims)}."
 
 
+@pytest.mark.clause("3.1.8")
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", ""])
 def test_a_token_without_a_signature_is_refused(algorithm: str) -> None:
     refused(_unsigned({"typ": "JWT", "alg": algorithm}))
 
 
+@pytest.mark.clause("3.1.7", "3.1.8")
 @pytest.mark.filterwarnings("ignore:The HMAC key:jwt.InsecureKeyLengthWarning")
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 def test_the_algorithm_is_ours_and_not_the_tokens(algorithm: str) -> None:
     assert refused(token(algorithm=algorithm)).reason is AuthFailure.ALGORITHM
 
 
+@pytest.mark.clause("3.1.7", "3.1.8")
 def test_a_token_of_another_kind_of_key_is_refused() -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     claims = {"sub": "ann", "tenant_id": "acme", "exp": int(time.time()) + 60}
@@ -92,6 +96,7 @@ def test_what_is_no_token_is_refused(text: str) -> None:
     assert refused(text).reason in (AuthFailure.MALFORMED, AuthFailure.ALGORITHM)
 
 
+@pytest.mark.clause("3.1.2", "3.1.3", "3.1.4")
 @pytest.mark.parametrize(
     ("claims", "reason"),
     [
@@ -115,6 +120,7 @@ def test_a_missing_or_bad_claim_is_refused(claims: dict[str, Any], reason: AuthF
     assert refused(token(**claims)).reason is reason
 
 
+@pytest.mark.clause("3.1.4", "3.1.10", "3.6.4")
 def test_the_leeway_covers_exp_and_nbf_and_moves_the_end() -> None:
     settings = AuthSettings(SECRET, leeway_ms=30_000)
     now = int(time.time())
@@ -127,6 +133,7 @@ def test_the_leeway_covers_exp_and_nbf_and_moves_the_end() -> None:
     assert refused(token(exp=now - 40), settings).reason is AuthFailure.EXPIRED
 
 
+@pytest.mark.clause("3.1.5")
 def test_issuer_and_audience_are_checked_when_configured_and_only_then() -> None:
     settings = AuthSettings(SECRET, issuer="us", audience="longcall")
     good = token(iss="us", aud=["other", "longcall"])
@@ -142,6 +149,7 @@ def test_a_token_for_ever_ends_with_the_calendar() -> None:
     assert Authenticator(SETTINGS).verify(token(exp=10**15)).expires_at == 253_402_300_799_000
 
 
+@pytest.mark.clause("3.5.3")
 def test_absent_permissions_are_none() -> None:
     principal = Authenticator(SETTINGS).verify(token())
     assert principal.permissions == frozenset()
@@ -154,6 +162,7 @@ def _holder(*permissions: str) -> Principal:
     return Principal(Owner("acme", "ann"), frozenset(permissions), 0, "p")
 
 
+@pytest.mark.clause("3.5.2", "3.5.8")
 @pytest.mark.parametrize(
     ("permission", "action", "allowed"),
     [
@@ -179,11 +188,13 @@ def test_an_action_needs_a_permission_that_matches_it(
     assert _holder(permission).may_request(action) is allowed
 
 
+@pytest.mark.clause("3.4.4", "3.5.8")
 def test_only_a_tenant_reader_lists_others() -> None:
     assert _holder("requests:read:tenant").may_list("bob")
     assert not _holder("admin", "request:*").may_list("bob")
 
 
+@pytest.mark.clause("10.40.1")
 def test_the_name_of_a_principal_tells_tenant_and_user_apart() -> None:
     names = {principal_id(Owner(*pair)) for pair in (("a", "bc"), ("ab", "c"), ("", "abc"))}
     assert len(names) == 3

@@ -211,6 +211,7 @@ def test_partials_methods_and_callable_objects_are_functions_too() -> None:
         assert found.validate("7") == 7
 
 
+@pytest.mark.clause("2.3.1", "2.3.2")
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

@@ -102,6 +102,7 @@ def error(outcome: object) -> Any:
 # --- Without a promotion -------------------------------------------------------------------------
 
 
+@pytest.mark.clause("7.2.2", "7.2.4", "10.9.2", "10.9.3")
 async def test_a_failure_is_the_outcome_and_is_not_stored_or_retried(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ async def test_a_failure_is_the_outcome_and_is_not_stored_or_retried(
         assert "submit" not in at.store.calls
 
 
+@pytest.mark.clause("5.3.9")
 async def test_a_deadline_within_the_window_ends_it_as_a_timeout(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -126,6 +128,7 @@ async def test_a_deadline_within_the_window_ends_it_as_a_timeout(
         assert "submit" not in at.store.calls
 
 
+@pytest.mark.clause("5.3.5")
 async def test_a_lost_connection_stops_nothing(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -143,6 +146,7 @@ async def test_a_lost_connection_stops_nothing(
 # --- Promotion -----------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("5.3.3", "5.3.4", "10.7.1", "10.22.1")
 async def test_what_outlasts_the_window_is_stored_and_goes_on(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -170,6 +174,7 @@ async def test_what_outlasts_the_window_is_stored_and_goes_on(
         ]
 
 
+@pytest.mark.clause("10.10.2")
 @pytest.mark.parametrize(
     ("action", "events"),
     [
@@ -189,6 +194,7 @@ async def test_the_first_durable_write_promotes_at_once(
         assert len(record.files) == (1 if action == "file" else 0)
 
 
+@pytest.mark.clause("5.3.6")
 async def test_no_limit_refuses_a_promotion(handlers: Handlers, gate: Gate, tmp_path: Path) -> None:
     bounds = limits(max_in_flight=1)
     async with desk(handlers, tmp_path, settings=AT_ONCE, bounds=bounds) as at:
@@ -197,6 +203,7 @@ async def test_no_limit_refuses_a_promotion(handlers: Handlers, gate: Gate, tmp_
         gate.open.set()
 
 
+@pytest.mark.clause("10.7.3", "10.7.4")
 async def test_an_id_that_was_stored_meanwhile_stops_the_execution(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -214,6 +221,7 @@ async def test_an_id_that_was_stored_meanwhile_stops_the_execution(
         assert (await at.node.record(at.key())).attempt == 0
 
 
+@pytest.mark.clause("10.7.4")
 async def test_an_id_that_was_stored_meanwhile_for_something_else_is_a_conflict(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -226,6 +234,7 @@ async def test_an_id_that_was_stored_meanwhile_for_something_else_is_a_conflict(
         assert answer.error.code == "CONFLICT"
 
 
+@pytest.mark.clause("10.7.3")
 async def test_a_loser_that_writes_is_fenced(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -252,6 +261,7 @@ async def test_a_loser_that_writes_is_fenced(
         assert len(await at.node.log(at.key())) == 1
 
 
+@pytest.mark.clause("5.1.5")
 async def test_sent_again_on_its_own_connection_it_is_stored_and_runs_once(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -271,6 +281,7 @@ async def test_sent_again_on_its_own_connection_it_is_stored_and_runs_once(
 # --- Cancel --------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("10.12.1")
 async def test_a_cancel_on_its_own_connection_promotes_it_with_the_cancel(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -287,6 +298,7 @@ async def test_a_cancel_on_its_own_connection_promotes_it_with_the_cancel(
         assert gate.ends == ["cancelled"]
 
 
+@pytest.mark.clause("10.12.3")
 async def test_a_cancel_from_elsewhere_finds_nothing_until_the_promotion(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -300,6 +312,7 @@ async def test_a_cancel_from_elsewhere_finds_nothing_until_the_promotion(
         assert (await at.node.finished(at.key())).status == "cancelled"
 
 
+@pytest.mark.clause("10.12.2")
 async def test_a_cancel_behind_the_response_finds_nothing(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -312,6 +325,7 @@ async def test_a_cancel_behind_the_response_finds_nothing(
         assert refusal.error.code == "NOT_FOUND"
 
 
+@pytest.mark.clause("10.12.2")
 async def test_a_cancel_races_the_end_and_there_is_one_answer_and_one_outcome(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -340,6 +354,7 @@ async def test_a_cancel_races_the_end_and_there_is_one_answer_and_one_outcome(
 # --- A store that fails --------------------------------------------------------------------------
 
 
+@pytest.mark.clause("10.3.2", "10.7.2")
 @pytest.mark.parametrize("committed", [False, True])
 async def test_a_promotion_with_an_unknown_outcome_is_repeated(
     handlers: Handlers, gate: Gate, tmp_path: Path, committed: bool
@@ -354,6 +369,7 @@ async def test_a_promotion_with_an_unknown_outcome_is_repeated(
         assert gate.starts == 1
 
 
+@pytest.mark.clause("10.8.1", "10.8.2")
 async def test_after_an_unknown_promotion_the_result_comes_from_the_log(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:
@@ -371,6 +387,7 @@ async def test_after_an_unknown_promotion_the_result_comes_from_the_log(
         assert (await at.node.finished(at.key())).result == '"through"'
 
 
+@pytest.mark.clause("10.3.1")
 async def test_a_promotion_that_stays_unknown_has_no_answer(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:

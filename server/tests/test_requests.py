@@ -90,6 +90,7 @@ async def test_a_durable_request_is_acknowledged_once_it_is_stored(
         assert (await at.node.finished(at.key())).result == "3"
 
 
+@pytest.mark.clause("4.4.3", "4.4.4", "5.7.2")
 async def test_a_request_is_stored_with_all_that_it_was_sent_with(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ async def test_a_request_is_stored_with_all_that_it_was_sent_with(
         assert (late.priority, late.payload) == (5, "null")
 
 
+@pytest.mark.clause("5.1.5", "10.23.1", "10.23.3")
 async def test_the_same_request_again_is_a_duplicate_whatever_its_other_fields(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -128,6 +130,7 @@ async def test_the_same_request_again_is_a_duplicate_whatever_its_other_fields(
         assert (await at.node.record(at.key())).priority == 1
 
 
+@pytest.mark.clause("5.1.6", "10.23.1")
 @pytest.mark.parametrize(
     ("action", "payload"), [("wait", {"a": 2}), ("sum", {"rows": []}), ("wait", None)]
 )
@@ -141,6 +144,7 @@ async def test_the_same_id_for_something_else_is_a_conflict(
         assert not refusal.error.retryable
 
 
+@pytest.mark.clause("10.23.2")
 async def test_an_absent_payload_is_the_same_as_null(handlers: Handlers, tmp_path: Path) -> None:
     async with desk(handlers, tmp_path) as at:
         await at.submit("wait", None)
@@ -149,6 +153,7 @@ async def test_an_absent_payload_is_the_same_as_null(handlers: Handlers, tmp_pat
         assert again.duplicate
 
 
+@pytest.mark.clause("4.3.10", "4.4.2", "10.22.3")
 @pytest.mark.parametrize(
     ("fields", "expected", "pointer"),
     [
@@ -175,6 +180,7 @@ async def test_what_cannot_be_run_is_refused_and_not_stored(
         assert await at.store.get(at.key()) is None
 
 
+@pytest.mark.clause("10.44.1")
 async def test_a_refusal_is_never_larger_than_a_message(handlers: Handlers, tmp_path: Path) -> None:
     @handlers.register("picky")
     async def picky(ctx: RequestContext, payload: Picky) -> None: ...
@@ -186,6 +192,7 @@ async def test_a_refusal_is_never_larger_than_a_message(handlers: Handlers, tmp_
             assert len(refusal.error.model_dump_json()) < 4096
 
 
+@pytest.mark.clause("3.5.1", "3.5.8", "4.4.2")
 async def test_permission_is_asked_before_the_action_and_says_nothing_of_it(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -196,6 +203,7 @@ async def test_permission_is_asked_before_the_action_and_says_nothing_of_it(
         assert refusals[0] == refusals[1]
 
 
+@pytest.mark.clause("10.5.1", "10.5.2", "10.45.3")
 async def test_a_stored_id_is_looked_up_before_every_check(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -215,6 +223,7 @@ async def test_a_stored_id_is_looked_up_before_every_check(
         assert code(await at.submit("echo", {"a": 1})) == "CONFLICT"
 
 
+@pytest.mark.clause("6.6.5")
 async def test_too_many_unfinished_requests_are_refused_as_retryable(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -227,6 +236,7 @@ async def test_too_many_unfinished_requests_are_refused_as_retryable(
         assert isinstance(await at.submit("wait", id="a", who=BOB), Acknowledged)
 
 
+@pytest.mark.clause("5.9.4", "7.2.1", "10.31.2")
 async def test_an_id_whose_log_is_gone_is_refused_as_expired(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -248,6 +258,7 @@ async def test_an_id_whose_log_is_gone_is_refused_as_expired(
 # --- A store that fails --------------------------------------------------------------------------
 
 
+@pytest.mark.clause("10.3.2")
 @pytest.mark.parametrize("committed", [False, True])
 async def test_a_write_with_an_unknown_outcome_is_repeated_until_it_is_known(
     handlers: Handlers, tmp_path: Path, committed: bool
@@ -264,6 +275,7 @@ async def test_a_write_with_an_unknown_outcome_is_repeated_until_it_is_known(
         assert isinstance(await at.cancel(), CancelAccepted)
 
 
+@pytest.mark.clause("10.3.1")
 async def test_an_outcome_that_stays_unknown_is_no_refusal(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -273,6 +285,7 @@ async def test_an_outcome_that_stays_unknown_is_no_refusal(
             await at.submit("wait")
 
 
+@pytest.mark.clause("10.28.2", "10.28.3")
 async def test_a_store_that_is_away_is_unavailable_and_never_not_found(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -316,6 +329,7 @@ async def test_workers_hear_of_a_request_whose_client_left_meanwhile(
 # --- Attaching -----------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("4.5.2")
 async def test_attach_reads_the_request_and_its_log_in_one(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -329,6 +343,7 @@ async def test_attach_reads_the_request_and_its_log_in_one(
         assert isinstance(await at.attach(after_seq=3), Attached)
 
 
+@pytest.mark.clause("7.2.1", "10.29.1")
 async def test_a_position_beyond_the_log_is_a_conflict_that_tells_its_end(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -339,6 +354,7 @@ async def test_a_position_beyond_the_log_is_a_conflict_that_tells_its_end(
         assert refusal.error.details == {"last_seq": 1}
 
 
+@pytest.mark.clause("3.4.2", "3.4.3", "10.48.2")
 async def test_what_belongs_to_others_is_what_never_was(handlers: Handlers, tmp_path: Path) -> None:
     async with desk(handlers, tmp_path, idle=True) as at:
         await at.submit("wait")
@@ -355,6 +371,7 @@ async def test_what_belongs_to_others_is_what_never_was(handlers: Handlers, tmp_
 # --- Cancelling ----------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("5.6.3", "10.14.6")
 async def test_a_queued_request_ends_at_once_with_the_first_reason(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -367,6 +384,7 @@ async def test_a_queued_request_ends_at_once_with_the_first_reason(
         assert json.loads(again.record.error)["details"] == {"reason": "first"}
 
 
+@pytest.mark.clause("5.6.4")
 async def test_a_running_request_hears_of_its_cancel_and_its_followers_of_the_end(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -378,6 +396,7 @@ async def test_a_running_request_hears_of_its_cancel_and_its_followers_of_the_en
         assert (await at.node.finished(at.key())).status == "cancelled"
 
 
+@pytest.mark.clause("5.6.6")
 async def test_a_finished_request_answers_a_cancel_with_its_snapshot(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -388,6 +407,7 @@ async def test_a_finished_request_answers_a_cancel_with_its_snapshot(
         assert (answer.record.status, answer.record.result) == ("completed", "0")
 
 
+@pytest.mark.clause("5.8.1")
 async def test_a_cancel_and_a_result_race_to_exactly_one_end(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -412,6 +432,7 @@ def ids(page: object) -> list[str]:
     return [json.loads(text)["id"] for text in page.summaries]
 
 
+@pytest.mark.clause("4.6.2", "10.47.1")
 async def test_a_list_shows_the_callers_own_requests_newest_first_in_pages(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -430,6 +451,7 @@ async def test_a_list_shows_the_callers_own_requests_newest_first_in_pages(
         assert seen == ["r4", "r3", "r2", "r1", "r0"]
 
 
+@pytest.mark.clause("4.6.4", "4.6.5")
 async def test_a_list_keeps_to_its_filters(handlers: Handlers, tmp_path: Path) -> None:
     async with desk(handlers, tmp_path, idle=True) as at:
         await at.submit("wait", id="a")
@@ -441,6 +463,7 @@ async def test_a_list_keeps_to_its_filters(handlers: Handlers, tmp_path: Path) -
         assert ids(await at.list(action="wait")) == ["a"]
 
 
+@pytest.mark.clause("3.4.4", "4.6.2")
 async def test_only_a_tenant_reader_lists_another_subject_of_the_same_tenant(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -455,6 +478,7 @@ async def test_only_a_tenant_reader_lists_another_subject_of_the_same_tenant(
         assert ids(await at.list(who=outside, sub="ann")) == []
 
 
+@pytest.mark.clause("4.6.7")
 async def test_a_cursor_of_another_list_is_refused(handlers: Handlers, tmp_path: Path) -> None:
     async with desk(handlers, tmp_path, idle=True) as at:
         for number in range(3):
@@ -469,6 +493,7 @@ async def test_a_cursor_of_another_list_is_refused(handlers: Handlers, tmp_path:
             assert answer.error.details == {"pointer": "/cursor"}
 
 
+@pytest.mark.clause("10.44.6")
 async def test_a_page_that_would_not_fit_ends_early_and_loses_nothing(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -491,6 +516,7 @@ async def test_a_page_that_would_not_fit_ends_early_and_loses_nothing(
 # --- Quick requests are looked up too ------------------------------------------------------------
 
 
+@pytest.mark.clause("10.11.1", "10.11.2", "10.11.3", "10.11.4")
 async def test_a_quick_request_is_answered_and_not_remembered(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -503,6 +529,7 @@ async def test_a_quick_request_is_answered_and_not_remembered(
         assert "submit" not in at.store.calls
 
 
+@pytest.mark.clause("10.6.2", "10.10.1")
 async def test_what_cannot_be_quick_is_stored_before_it_runs(
     handlers: Handlers, tmp_path: Path
 ) -> None:

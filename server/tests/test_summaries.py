@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from pydantic import TypeAdapter
 
 from longcall_server.core.codes import RequestStatus
@@ -55,6 +56,7 @@ def shown(frame: str) -> Any:
     return json.loads(frame)
 
 
+@pytest.mark.clause("2.4.3", "10.2.3", "10.32.1")
 def test_a_new_request_has_no_more_than_what_is_required() -> None:
     assert shown(snapshot(record(), "attach", 10_000)) == {
         "type": "snapshot",
@@ -72,6 +74,7 @@ def test_a_new_request_has_no_more_than_what_is_required() -> None:
     }
 
 
+@pytest.mark.clause("5.9.2")
 def test_a_request_shows_all_that_is_known_of_it() -> None:
     finished = record(
         status=RequestStatus.CANCELLED,
@@ -98,6 +101,7 @@ def test_a_null_result_is_a_result() -> None:
     assert shown(snapshot(done, "attach", 10_000))["result"] is None
 
 
+@pytest.mark.clause("10.44.5")
 def test_a_snapshot_leaves_out_details_first_and_then_the_result() -> None:
     big = record(
         progress=progress(message="half", details="é" * 1000), result=json.dumps("r" * 1000)
@@ -114,6 +118,7 @@ def test_a_snapshot_leaves_out_details_first_and_then_the_result() -> None:
     assert len(bare.encode()) <= 1000
 
 
+@pytest.mark.clause("10.44.5")
 def test_a_snapshot_leaves_out_the_details_of_its_error_last() -> None:
     error = {"code": "HANDLER_ERROR", "message": "m", "retryable": False, "details": "d" * 2000}
     failed = record(status=RequestStatus.FAILED, error=json.dumps(error))
@@ -122,11 +127,13 @@ def test_a_snapshot_leaves_out_the_details_of_its_error_last() -> None:
     assert brief["error"] == {"code": "HANDLER_ERROR", "message": "m", "retryable": False}
 
 
+@pytest.mark.clause("10.44.1")
 def test_even_a_long_message_of_progress_yields() -> None:
     talkative = record(progress=progress(message="m" * 5000))
     assert "progress" not in shown(snapshot(talkative, "attach", 2000))["request"]
 
 
+@pytest.mark.clause("10.44.1")
 def test_even_a_long_message_of_an_error_yields() -> None:
     error = json.dumps({"code": "HANDLER_ERROR", "message": "m" * 9000, "retryable": False})
     frame = snapshot(record(status=RequestStatus.FAILED, error=error), "attach", 4096)
@@ -134,6 +141,7 @@ def test_even_a_long_message_of_an_error_yields() -> None:
     assert shown(frame)["error"]["code"] == "HANDLER_ERROR"
 
 
+@pytest.mark.clause("10.44.6", "10.44.7")
 def test_a_page_takes_as_many_summaries_as_fit_and_always_one() -> None:
     many = [record(progress=progress(details="d" * 1000)) for _ in range(5)]
     assert len(fitting_summaries(many, 1_000_000)) == 5

@@ -21,6 +21,7 @@ def _as_it_was() -> Iterator[None]:
     logging.getLogger("aiohttp.access").setLevel(access)
 
 
+@pytest.mark.clause("3.2.7")
 def test_our_log_is_shown_and_of_others_only_warnings(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -43,6 +43,7 @@ def handlers() -> Handlers:
     return Handlers()
 
 
+@pytest.mark.clause("10.35.1")
 async def test_a_request_is_claimed_run_and_completed(handlers: Handlers, tmp_path: Path) -> None:
     @handlers.register("report")
     async def report(ctx: RequestContext, rows: int) -> dict[str, int]:
@@ -108,6 +109,7 @@ async def test_progress_goes_to_followers_at_once(handlers: Handlers, tmp_path: 
         await at.finished(new.key)
 
 
+@pytest.mark.clause("5.5.2", "10.19.1")
 async def test_a_failed_attempt_is_retried_with_its_checkpoint(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -136,6 +138,7 @@ async def test_a_failed_attempt_is_retried_with_its_checkpoint(
         assert statuses[1]["error"]["code"] == "INTERNAL_ERROR"
 
 
+@pytest.mark.clause("5.4.8")
 async def test_attempts_come_to_an_end(handlers: Handlers, tmp_path: Path) -> None:
     @handlers.register("work", attempts=2, backoff=SOON)
     async def work(ctx: RequestContext) -> None:
@@ -153,6 +156,7 @@ async def test_attempts_come_to_an_end(handlers: Handlers, tmp_path: Path) -> No
         assert json.loads(once.error or "")["details"] == {"code": "wrong", "details": [1]}
 
 
+@pytest.mark.clause("5.6.4", "10.14.6")
 async def test_a_running_request_is_cancelled_with_the_first_reason(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -171,6 +175,7 @@ async def test_a_running_request_is_cancelled_with_the_first_reason(
         assert json.loads(record.error or "")["details"] == {"reason": "enough"}
 
 
+@pytest.mark.clause("5.4.4", "5.6.5")
 async def test_a_deaf_handler_is_fenced_after_the_grace_and_harms_nobody(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -210,6 +215,7 @@ async def test_a_deaf_handler_is_fenced_after_the_grace_and_harms_nobody(
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.clause("5.7.1")
 async def test_a_deadline_ends_a_running_request(handlers: Handlers, tmp_path: Path) -> None:
     ended = asyncio.Event()
 
@@ -239,6 +245,7 @@ async def test_due_times_and_deadlines_of_waiting_requests_do_not_wait_for_the_p
         assert (await at.finished(later)).result == '"ran"'
 
 
+@pytest.mark.clause("5.4.2", "10.17.3")
 async def test_a_lost_lease_fences_the_attempt_and_another_one_follows(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -297,6 +304,7 @@ class Doubtful(MemoryStore):
         return record
 
 
+@pytest.mark.clause("10.18.2", "10.18.3")
 async def test_unknown_outcomes_are_repeated_without_a_second_effect(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -344,6 +352,7 @@ async def test_a_cancel_in_the_midst_of_a_write_does_not_break_the_numbering(
         assert (await at.finished(key)).result == "4"
 
 
+@pytest.mark.clause("1.1.1")
 async def test_chunks_of_many_tasks_get_a_number_each(handlers: Handlers, tmp_path: Path) -> None:
     @handlers.register("work")
     async def work(ctx: RequestContext) -> list[int]:
@@ -354,6 +363,7 @@ async def test_chunks_of_many_tasks_get_a_number_each(handlers: Handlers, tmp_pa
         assert record.result == json.dumps([*range(3, 13)], separators=(",", ":"))
 
 
+@pytest.mark.clause("10.44.3")
 async def test_a_full_log_ends_the_request_even_if_the_handler_goes_on(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -376,6 +386,7 @@ async def test_a_full_log_ends_the_request_even_if_the_handler_goes_on(
             assert json.loads(record.error or "")["code"] == "RESOURCE_EXHAUSTED"
 
 
+@pytest.mark.clause("8.6.3")
 async def test_files_are_recorded_by_the_completion_only(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -399,6 +410,7 @@ async def test_files_are_recorded_by_the_completion_only(
     assert left == [at.files.path(stored.location)]
 
 
+@pytest.mark.clause("8.6.7")
 async def test_the_sweep_removes_the_files_of_what_has_expired(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -417,6 +429,7 @@ async def test_the_sweep_removes_the_files_of_what_has_expired(
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.clause("5.4.11", "5.4.12")
 async def test_a_drain_lets_the_quick_finish_and_hands_the_rest_back(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -512,6 +525,7 @@ async def test_a_promotion_that_brings_a_cancel_cancels(handlers: Handlers, tmp_
         assert json.loads(record.error or "")["details"] == {"reason": "never mind"}
 
 
+@pytest.mark.clause("5.4.1")
 async def test_leases_are_renewed_and_carry_progress(handlers: Handlers, tmp_path: Path) -> None:
     release = asyncio.Event()
 

@@ -44,6 +44,7 @@ class Storm:
         return stormy
 
 
+@pytest.mark.clause("1.1.1", "5.5.1", "5.8.1", "10.17.1", "10.17.2", "10.18.2")
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_request_ends_once_and_every_chunk_is_seen_once(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

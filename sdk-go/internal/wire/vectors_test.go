@@ -59,6 +59,7 @@ func decode(v vector) (Message, error) {
 	return DecodeClientMessage([]byte(v.Text), 64)
 }
 
+// clause: 2.3.14, 2.5.1, 2.5.2, 2.5.7, 2.5.8
 func TestEveryVectorIsReadAsItSays(t *testing.T) {
 	for _, v := range vectors(t) {
 		t.Run(v.Name, func(t *testing.T) {

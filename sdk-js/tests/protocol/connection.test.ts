@@ -14,6 +14,7 @@ import {
 } from "./bench.js";
 
 describe("opening", () => {
+  // clause: 3.2.1, 3.2.2, 4.2.1, 4.2.2
   test("the client says hello first, and nothing else before welcome (4.2)", () => {
     const bench = new Bench({ userAgent: "app" });
     bench.submit("a");
@@ -34,6 +35,7 @@ describe("opening", () => {
     expect(bench.take()[0]).not.toHaveProperty("token");
   });
 
+  // clause: 4.2.9
   test.each([
     ["another message", JSON.stringify(acknowledgment("a"))],
     ["an unknown one", '{"type":"hint"}'],
@@ -48,6 +50,7 @@ describe("opening", () => {
     expect(bench.link).toBe(2);
   });
 
+  // clause: 4.2.10
   test("a socket that is not welcomed within 10 s is given up (4.2.10)", () => {
     const bench = new Bench();
     bench.advance(9_999);
@@ -65,6 +68,7 @@ describe("opening", () => {
     expect(bench.closes).toEqual([{ link: 2, code: 4408 }]);
   });
 
+  // clause: 9.4.6
   test("a token source that fails is a failed try (9.4.6)", () => {
     const bench = new Bench();
     bench.giveToken = () => new Error("no token today");
@@ -87,6 +91,7 @@ describe("opening", () => {
 });
 
 describe("reconnecting", () => {
+  // clause: 9.4.2
   test("waits double from 0.5 s to 20 s, with full jitter (9.4.2)", () => {
     const bench = new Bench();
     const waits: number[] = [];
@@ -98,6 +103,7 @@ describe("reconnecting", () => {
     expect(waits).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000]);
   });
 
+  // clause: 9.4.3
   test("a welcome sets the wait back (9.4.3)", () => {
     const bench = new Bench();
     for (let i = 0; i < 4; i++) {
@@ -109,6 +115,7 @@ describe("reconnecting", () => {
     expect(bench.state).toMatchObject({ retryInMs: 500 });
   });
 
+  // clause: 9.4.4
   test("but not that of a server that then breaks the protocol (9.4.4)", () => {
     const bench = Bench.ready();
     const waits: number[] = [];
@@ -121,6 +128,7 @@ describe("reconnecting", () => {
     expect(waits).toEqual([500, 1_000, 2_000, 4_000]);
   });
 
+  // clause: 7.3.1, 7.3.2, 9.7.2
   test.each([1001, 1006, 1009, 1012, 1013, 4408, 4429, 4999])(
     "it reconnects after %i (7.3)",
     (code) => {
@@ -141,6 +149,7 @@ describe("reconnecting", () => {
     },
   );
 
+  // clause: 7.3.1, 7.3.4, 9.5.7
   test.each([1003, 4400, 4403])("it stops after %i from the server (7.3.4)", (code) => {
     const bench = Bench.ready();
     const [sent, stored] = [bench.submit("a"), bench.stored("b")];
@@ -153,6 +162,7 @@ describe("reconnecting", () => {
     expect(() => bench.submit("c")).toThrow(ConnectionClosedError);
   });
 
+  // clause: 2.2.3, 7.3.3
   test("codes that this side used do not stop it (7.3.3)", () => {
     const bench = Bench.ready();
     bench.protocol.handleBinary(bench.link, bench.now);
@@ -161,6 +171,7 @@ describe("reconnecting", () => {
     expect(bench.state.state).toBe("reconnecting");
   });
 
+  // clause: 9.4.7
   test("the next socket waits until the old one is really closed (9.4.7)", () => {
     const bench = Bench.ready();
     bench.answersCloses = false;
@@ -175,6 +186,7 @@ describe("reconnecting", () => {
     expect(bench.link).toBe(2);
   });
 
+  // clause: 9.4.8
   test("Retry-After is a shortest wait (9.4.8)", () => {
     const bench = new Bench();
     bench.protocol.handleClosed(1, 1006, "", bench.now, 7_000);
@@ -184,6 +196,7 @@ describe("reconnecting", () => {
 });
 
 describe("a malformed message of the server", () => {
+  // clause: 4.3.14
   test.each([
     "",
     "[]",
@@ -201,6 +214,7 @@ describe("a malformed message of the server", () => {
     expect(state.outcome).toBeUndefined();
   });
 
+  // clause: 2.5.2, 2.5.3
   test("one of unknown type is ignored and counted (2.5)", () => {
     const bench = Bench.ready();
     bench.text('{"type":"hint"}');
@@ -211,6 +225,7 @@ describe("a malformed message of the server", () => {
 });
 
 describe("4401", () => {
+  // clause: 10.42.3, 10.42.4
   test("a fresh token is tried once, and a second 4401 stops (10.42)", () => {
     const bench = Bench.ready();
     bench.closed(4401);
@@ -221,12 +236,14 @@ describe("4401", () => {
     expect(bench.state).toEqual({ state: "closed", code: 4401, reason: "expired" });
   });
 
+  // clause: 10.42.4
   test("a welcome between them makes it a first one again", () => {
     const bench = Bench.ready();
     for (let i = 0; i < 3; i++) bench.reconnect(4401);
     expect(bench.state.state).toBe("ready");
   });
 
+  // clause: 10.42.4
   test("losses between do not", () => {
     const bench = Bench.ready();
     bench.closed(4401);
@@ -239,6 +256,7 @@ describe("4401", () => {
 });
 
 describe("principal", () => {
+  // clause: 10.40.2, 10.40.3, 10.40.4
   test("another one closes for good, and nothing is sent (10.40)", () => {
     const bench = Bench.ready();
     const [state, sent] = [bench.stored("a"), bench.submit("b")];
@@ -253,6 +271,7 @@ describe("principal", () => {
 });
 
 describe("the token's life", () => {
+  // clause: 3.6.1, 10.41.2, 10.41.3
   test("it is refreshed when 80 % have passed, by the server's clock (10.41)", () => {
     const bench = Bench.ready();
     bench.giveToken = () => "fresh";
@@ -270,6 +289,7 @@ describe("the token's life", () => {
     expect(bench.said()).toEqual(["refresh"]);
   });
 
+  // clause: 9.4.6
   test.each([
     ["refused", (bench: Bench) => bench.server(refreshRefused)],
     ["of no token", () => {}],
@@ -304,6 +324,7 @@ describe("the token's life", () => {
 });
 
 describe("heartbeat", () => {
+  // clause: 4.7.1
   test("a ping is answered with its nonce (4.7.1)", () => {
     const bench = Bench.ready();
     bench.server({ type: "ping", nonce: "7" }, { type: "ping" });
@@ -315,6 +336,7 @@ describe("heartbeat", () => {
     ]);
   });
 
+  // clause: 6.7.1, 6.7.6
   test("nothing heard for the interval and 10 s: it reconnects (6.7.6)", () => {
     const bench = Bench.ready();
     bench.advance(30_000);
@@ -326,6 +348,7 @@ describe("heartbeat", () => {
     expect(bench.state.state).toBe("reconnecting");
   });
 
+  // clause: 6.7.3
   test("the client pings where the server says so (6.7.3)", () => {
     const bench = Bench.ready({}, { heartbeat: { interval_ms: 1_000, from: "client" } });
     bench.advance(3_000);
@@ -334,6 +357,7 @@ describe("heartbeat", () => {
     expect(bench.protocol.ignored).toBe(0);
   });
 
+  // clause: 6.7.4
   test("an unknown side is the server (6.7.4)", () => {
     const bench = Bench.ready({}, { heartbeat: { interval_ms: 1_000, from: "moon" } });
     bench.advance(3_000);
@@ -344,6 +368,7 @@ describe("heartbeat", () => {
 describe("goaway", () => {
   const goaway = { type: "goaway", reason: "restart", reconnect_after_ms: 340 };
 
+  // clause: 6.8.5, 6.8.6, 6.8.7, 6.8.8, 10.37.2, 10.38.1, 10.38.3
   test("the dialogue of PROTOCOL 11.9", () => {
     const bench = Bench.ready();
     const followed = bench.stored("81");
@@ -374,6 +399,7 @@ describe("goaway", () => {
     expect(bench.states.map(({ state }) => state)).toEqual(["ready", "draining", "ready"]);
   });
 
+  // clause: 10.6.1, 10.38.2
   test("what is still unanswered when the old one closes is sent again (10.38)", () => {
     const bench = Bench.ready();
     bench.submit("a");
@@ -386,6 +412,7 @@ describe("goaway", () => {
     expect(bench.state.state).toBe("ready");
   });
 
+  // clause: 6.8.10, 10.37.1
   test("nothing new is sent on the old one, but for a cancel of what is unanswered there (6.8.10)", () => {
     const bench = Bench.ready();
     const [unanswered, stored] = [bench.submit("a"), bench.stored("b")];
@@ -419,6 +446,7 @@ describe("goaway", () => {
     expect(stored.outcome).toEqual({ ending: "event", result: 2 });
   });
 
+  // clause: 6.8.9
   test("a second one on the same connection is ignored (6.8.9)", () => {
     const bench = Bench.ready();
     bench.server(goaway);
@@ -489,6 +517,7 @@ describe("goaway", () => {
 });
 
 describe("closing", () => {
+  // clause: 7.3.5, 9.3.4
   test("it closes the socket with 1000, cancels nothing, and ends what waits (9.3.4)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -541,6 +570,7 @@ describe("closing", () => {
   });
 });
 
+// clause: 4.7.3
 test("an announcement is handed on apart from any request (4.7.3)", () => {
   const bench = Bench.ready();
   bench.server({

@@ -7,6 +7,7 @@ function chunks(from: number, to: number, data?: unknown): object[] {
 }
 
 describe("an iterator that is slow", () => {
+  // clause: 6.4.4
   test("pauses the reading when it is full, and goes on from its place (6.4.4)", () => {
     const bench = Bench.ready({ maxIteratorEvents: 4 });
     const state = bench.submit("a");
@@ -39,6 +40,7 @@ describe("an iterator that is slow", () => {
     expect(reader.isHungry).toBe(true);
   });
 
+  // clause: 6.4.4
   test("does not hold up another one, which goes on", () => {
     const bench = Bench.ready({ maxIteratorEvents: 2 });
     const state = bench.submit("a");

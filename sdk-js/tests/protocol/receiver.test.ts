@@ -18,6 +18,7 @@ import {
 const OTHER = "2026-11-24T00:00:00.000Z";
 
 describe("events", () => {
+  // clause: 5.5.4, 9.2.2, 9.2.4
   test("a log is told from the acknowledgment to its end (9.2.2)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -66,6 +67,7 @@ describe("events", () => {
     expect(state.outcome).toEqual({ ending: "event", result: { rows: 1 } });
   });
 
+  // clause: 9.2.5, 9.8.2
   test("a terminal error ends the iteration without raising, and carries the attempt (9.2.5)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -75,6 +77,7 @@ describe("events", () => {
     expect(state.outcome?.error).toMatchObject({ attempt: 7, executed: false, requestId: "a" });
   });
 
+  // clause: 10.30.1
   test("a repeat is dropped (10.30.1)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -110,6 +113,7 @@ describe("events", () => {
     expect(bench.protocol.ignored).toBe(1);
   });
 
+  // clause: 2.5.4
   test("a message of unknown type takes its number (2.5.4)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -124,6 +128,7 @@ describe("events", () => {
     expect(bench.said()).toEqual(["request a", "attach a after 3"].slice(1));
   });
 
+  // clause: 2.5.9
   test("an unknown status is no end (2.5.9)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -133,6 +138,7 @@ describe("events", () => {
 });
 
 describe("gaps", () => {
+  // clause: 10.26.1, 10.27.1, 10.30.2, 10.30.3
   test("the dialogue of PROTOCOL 11.11: read again once, late frames ignored", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -150,6 +156,7 @@ describe("gaps", () => {
     expect(state.outcome?.result).toBe("done");
   });
 
+  // clause: 10.30.4
   test("the third in a row closes with 4400 (10.30.4)", () => {
     const bench = Bench.ready();
     bench.stored("a");
@@ -177,6 +184,7 @@ describe("gaps", () => {
 });
 
 describe("late frames", () => {
+  // clause: 10.26.1
   test("what comes between an attach and its snapshot is of the old cursor (10.26)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -191,6 +199,7 @@ describe("late frames", () => {
     expect(state.last).toBe(4);
   });
 
+  // clause: 10.26.1
   test("two attaches in a row: only the second snapshot opens the new cursor", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -217,6 +226,7 @@ describe("late frames", () => {
 });
 
 describe("attaching", () => {
+  // clause: 4.3.12, 10.29.2, 10.29.3
   test("a refusal with NOT_FOUND or CONFLICT ends the handle, and nothing begins at 0 (10.29, 10.33)", () => {
     const bench = Bench.ready();
     const [a, b] = [bench.attach("a"), bench.attach("b")];
@@ -230,6 +240,7 @@ describe("attaching", () => {
     expect(bench.said()).toEqual([]);
   });
 
+  // clause: 10.33.3
   test("a log that is removed under a reader ends it, without having been asked (10.33)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -237,6 +248,7 @@ describe("attaching", () => {
     expect(state.outcome?.error).toBeInstanceOf(NotFoundError);
   });
 
+  // clause: 4.3.13
   test("a retryable refusal is asked again (4.3.13)", () => {
     const bench = Bench.ready();
     const state = bench.attach("a");
@@ -290,6 +302,7 @@ describe("attaching", () => {
     expect(told(second)).toEqual(["queued", "chunk 2", "chunk 3"]);
   });
 
+  // clause: 9.5.2
   test("a resume works with no event at all (9.5.2)", () => {
     const bench = Bench.ready();
     bench.attach("a");
@@ -297,6 +310,7 @@ describe("attaching", () => {
     expect(bench.said()).toEqual(["attach a after 0"]);
   });
 
+  // clause: 9.2.6, 10.27.2
   test("a finished log can be read again, and its end is its own", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -315,6 +329,7 @@ describe("attaching", () => {
 });
 
 describe("incarnations", () => {
+  // clause: 10.32.2, 10.32.3
   test("another created_at in a snapshot ends the handle with NOT_FOUND (10.32, 11.14)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -330,6 +345,7 @@ describe("incarnations", () => {
     expect(bench.said()).toEqual(["detach a"]);
   });
 
+  // clause: 10.32.2
   test("in the acknowledgment of a replay too", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -367,6 +383,7 @@ describe("progress", () => {
     return [bench, reader];
   }
 
+  // clause: 6.3.4, 10.36.2
   test("live, it is told at once, and the newest wins (10.36)", () => {
     const [bench, reader] = following();
     bench.server(progress("a", 3));
@@ -383,6 +400,7 @@ describe("progress", () => {
     expect(told(reader)).toEqual(["progress 1.2", "chunk 3", "chunk 4"]);
   });
 
+  // clause: 10.36.2, 10.36.3
   test("that of a snapshot counts too", () => {
     const bench = Bench.ready();
     const reader = bench.iterate(bench.attach("a"));
@@ -403,6 +421,7 @@ describe("progress", () => {
     expect(told(reader)).toEqual(["processing 2", "progress 2.1", "chunk 5"]);
   });
 
+  // clause: 10.27.3
   test("or for the last number of the snapshot", () => {
     const bench = Bench.ready();
     const reader = bench.iterate(bench.attach("a"));

@@ -47,6 +47,7 @@ describe("submitting", () => {
     expect(bench.said()).toEqual([]);
   });
 
+  // clause: 10.9.4
   test("a quick handler that failed is an answer (10.9)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -60,6 +61,7 @@ describe("submitting", () => {
     });
   });
 
+  // clause: 10.4.1
   test("the refusal of a request that was sent once is final, even a retryable one (10.4)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -73,6 +75,7 @@ describe("submitting", () => {
     expect(state.outcome?.ending).toBe("loss");
   });
 
+  // clause: 2.5.7, 2.5.8, 7.1.4
   test("an unknown code is an InternalError with its raw code and retryable (7.1.4)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -81,6 +84,7 @@ describe("submitting", () => {
     expect(state.outcome?.error).toMatchObject({ code: "TOO_COLD", retryable: true });
   });
 
+  // clause: 2.3.1, 2.3.2, 5.1.2
   test.each([
     ["an id", { id: "a/b" }, "/id"],
     ["an action", { id: "a", action: "1" }, "/action"],
@@ -126,6 +130,7 @@ describe("submitting", () => {
 });
 
 describe("sending again", () => {
+  // clause: 5.1.7, 9.5.1, 9.5.2, 10.6.1
   test("what is not answered is sent again in its order, before what is new (9.5.1, 10.6)", () => {
     const bench = Bench.ready();
     for (const id of ["b", "a", "c"]) bench.submit(id);
@@ -146,6 +151,7 @@ describe("sending again", () => {
     ]);
   });
 
+  // clause: 9.5.3
   test("a request that was never sent is sent without `resend`", () => {
     const bench = new Bench();
     bench.submit("a");
@@ -156,6 +162,7 @@ describe("sending again", () => {
     expect(bench.take()).toEqual([{ type: "request", id: "a", action: "report" }]);
   });
 
+  // clause: 10.4.2
   test("the dialogue of PROTOCOL 11.15: a refusal of what was sent twice is not final (10.4)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -170,6 +177,7 @@ describe("sending again", () => {
     expect(state.phase).toBe("stored");
   });
 
+  // clause: 9.5.7, 10.4.3
   test("one that is not retryable ends it, and its outcome is unknown (10.4)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -192,6 +200,7 @@ describe("sending again", () => {
     expect(bench.said()).toEqual(["request a again"]);
   });
 
+  // clause: 9.5.6, 9.5.7, 9.8.3, 10.31.3
   test("an id that may be forgotten is not sent again (10.31)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -211,6 +220,7 @@ describe("sending again", () => {
     });
   });
 
+  // clause: 10.39.1, 10.39.2
   test("the first outcome wins (10.39)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -222,6 +232,7 @@ describe("sending again", () => {
 describe("sizes", () => {
   const limits = { ...LIMITS, max_message_bytes: 100 };
 
+  // clause: 6.5.4, 10.43.2
   test("a request over the limit fails alone, before it is sent (10.43)", () => {
     const bench = Bench.ready({}, { limits });
     const big = bench.submit("a", { payload: "é".repeat(40) });
@@ -238,6 +249,7 @@ describe("sizes", () => {
     expect(small.outcome).toBeUndefined();
   });
 
+  // clause: 10.43.1
   test("one that waited is measured by the welcome of its connection", () => {
     const bench = new Bench();
     const state = bench.submit("a", { payload: "x".repeat(100) });
@@ -245,6 +257,7 @@ describe("sizes", () => {
     expect(state.outcome?.error).toBeInstanceOf(PayloadTooLargeError);
   });
 
+  // clause: 6.5.5, 10.43.3, 10.43.4
   test("what caused a 1009 is never sent again, all else is (10.43)", () => {
     const bench = Bench.ready();
     const [first, last] = [bench.submit("a"), bench.submit("b")];
@@ -277,6 +290,7 @@ describe("sizes", () => {
 });
 
 describe("limits", () => {
+  // clause: 9.6.1, 9.6.3
   test("half of the burst goes at once, the rest by the rate (9.6.1)", () => {
     const limits = { ...LIMITS, message_burst: 5, messages_per_minute: 60 };
     const bench = Bench.ready({}, { limits });
@@ -292,6 +306,7 @@ describe("limits", () => {
     expect(bench.said()).toEqual(["request r4", "request r5"]);
   });
 
+  // clause: 9.6.2, 9.6.3
   test("no more than max_in_flight are unfinished (9.6.2)", () => {
     const bench = Bench.ready({}, { limits: { ...LIMITS, max_in_flight: 2 } });
     for (const id of ["a", "b", "c", "d"]) bench.submit(id);
@@ -321,6 +336,7 @@ describe("limits", () => {
     expect(bench.said()).toEqual(["request b"]);
   });
 
+  // clause: 9.5.3, 9.5.4
   test("the queue is bounded by number (9.5.4)", () => {
     const bench = new Bench({ maxQueue: 2 });
     bench.submit("a");
@@ -339,6 +355,7 @@ describe("limits", () => {
 });
 
 describe("giving up", () => {
+  // clause: 9.5.5
   test("a request that nobody wants any more before it was sent is never sent (9.5.5)", () => {
     const bench = new Bench();
     const state = bench.submit("a");
@@ -360,6 +377,7 @@ describe("giving up", () => {
     expect(bench.said()).toEqual([]);
   });
 
+  // clause: 10.25.4
   test("detach is sent when the last handle is gone (10.25.4)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -387,6 +405,7 @@ describe("giving up", () => {
 });
 
 describe("cancelling", () => {
+  // clause: 10.15.4
   test("a stored request: the answer is the snapshot, the end comes by the log (10.15)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -399,6 +418,7 @@ describe("cancelling", () => {
     expect(state.outcome?.error).toBeInstanceOf(RequestCancelledError);
   });
 
+  // clause: 10.15.4
   test("the terminal event may come before the answer (10.15.4)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -417,6 +437,7 @@ describe("cancelling", () => {
     expect(bench.said()).toEqual([]);
   });
 
+  // clause: 10.13.1
   test("the dialogue of PROTOCOL 11.8: behind its request on each new connection (10.13)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -428,6 +449,7 @@ describe("cancelling", () => {
     expect(cancel.isAnswered).toBe(true);
   });
 
+  // clause: 10.13.2, 10.13.3
   test("NOT_FOUND before the request is settled is not believed (10.13)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -448,6 +470,7 @@ describe("cancelling", () => {
     expect([cancel.isAnswered, cancel.error]).toEqual([true, undefined]);
   });
 
+  // clause: 4.3.2, 10.2.4, 10.2.5
   test("a refused cancel is no refused request (10.2)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -457,6 +480,7 @@ describe("cancelling", () => {
     expect(state.outcome).toBeUndefined();
   });
 
+  // clause: 4.3.13
   test("a retryable refusal is tried again (4.3.13)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -490,6 +514,7 @@ describe("cancelling", () => {
 });
 
 describe("snapshots", () => {
+  // clause: 9.2.8
   test("it is read after the call, by an attach at the present position", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -507,6 +532,7 @@ describe("snapshots", () => {
     expect(state.outcome).toBeDefined();
   });
 
+  // clause: 4.5.9
   test("one of an unacknowledged request waits for the acknowledgment (4.5.9)", () => {
     const bench = Bench.ready();
     const state = bench.submit("a");
@@ -538,6 +564,7 @@ describe("snapshots", () => {
     expect(second.isAnswered).toBe(true);
   });
 
+  // clause: 4.3.12
   test("its refusal ends the handle as that of any attach (4.3.12)", () => {
     const bench = Bench.ready();
     const state = bench.stored("a");
@@ -559,6 +586,7 @@ describe("snapshots", () => {
 });
 
 describe("lists", () => {
+  // clause: 10.2.4
   test("the listing is told by its id", () => {
     const bench = Bench.ready();
     const [first, second] = [bench.list({ status: ["queued"] }), bench.list()];

@@ -85,6 +85,7 @@ def test_what_is_not_json_is_a_value_error(value: Any) -> None:
         canonical_json([0.5, value])
 
 
+@pytest.mark.clause("10.23.1")
 def test_the_digest_sees_values_and_not_their_writing() -> None:
     first = json.loads('{"a": 1.0, "b": [1e2, "\\u00e9"]}')
     again = json.loads('{"b":[100,"é"],"a":1}')

@@ -51,6 +51,7 @@ def _exactly(value: Any) -> Any:
     return (type(value), value, math.copysign(1, value) if isinstance(value, float) else 0)
 
 
+@pytest.mark.clause("2.3.14")
 @given(PAYLOADS, st.booleans())
 def test_a_payload_reaches_the_store_as_an_equal_value(payload: Any, ascii_only: bool) -> None:
     document = {"type": "request", "id": "r1", "action": "echo", "payload": payload}
@@ -59,6 +60,7 @@ def test_a_payload_reaches_the_store_as_an_equal_value(payload: Any, ascii_only:
     assert _exactly(json.loads(json_text(message.payload))) == _exactly(payload)
 
 
+@pytest.mark.clause("2.6.2", "2.6.4")
 def test_the_size_limit_counts_bytes_and_lets_exactly_the_limit_through() -> None:
     text = '{"type":"ping","nonce":"' + "é" * 20 + '"}'
     size = len(text.encode())
@@ -69,6 +71,7 @@ def test_the_size_limit_counts_bytes_and_lets_exactly_the_limit_through() -> Non
     assert caught.value.info.details == {"limit": size - 1, "size": size}
 
 
+@pytest.mark.clause("4.3.5", "4.3.7", "10.2.1", "10.2.2", "10.46.1")
 @pytest.mark.parametrize(
     ("text", "answered"),
     [
@@ -92,6 +95,7 @@ def test_a_refusal_names_its_message_as_far_as_that_can_be_read(
     assert error.answered == answered
 
 
+@pytest.mark.clause("4.3.3")
 @pytest.mark.parametrize("text", ["", "[]", '"hello"', "null", '{"type":"request"', "{}{}"])
 def test_text_that_is_no_object_is_refused_without_any_name(text: str) -> None:
     error = refusal(text)
@@ -99,12 +103,14 @@ def test_text_that_is_no_object_is_refused_without_any_name(text: str) -> None:
     assert error.pointer is None
 
 
+@pytest.mark.clause("4.3.3", "4.3.4")
 @pytest.mark.parametrize("kind", ["7", "null", '""', '"\\ud800"', '"' + "x" * 65 + '"'])
 def test_a_type_that_cannot_be_read_is_pointed_at(kind: str) -> None:
     error = refusal(f'{{"type":{kind}}}')
     assert (error.code, error.pointer, error.answered) == ("VALIDATION_ERROR", "/type", Answered())
 
 
+@pytest.mark.clause("2.5.5", "10.2.1")
 @pytest.mark.parametrize("kind", ["subscribe", "welcome", "Request", "x" * 64, "é"])
 def test_an_unknown_type_is_answered_under_its_name(kind: str) -> None:
     error = refusal(json.dumps({"type": kind}))
@@ -112,11 +118,13 @@ def test_an_unknown_type_is_answered_under_its_name(kind: str) -> None:
     assert error.answered == Answered(kind)
 
 
+@pytest.mark.clause("2.3.8", "2.3.9")
 def test_a_raw_lone_surrogate_is_refused_like_an_escaped_one() -> None:
     error = refusal('{"type":"ping","nonce":"\ud800"}')
     assert (error.code, error.pointer) == ("VALIDATION_ERROR", "/nonce")
 
 
+@pytest.mark.clause("3.2.8")
 def test_no_error_holds_text_of_a_token() -> None:
     for token in ("secret" * 4000, ["secret"], "secret\ud800"):
         error = refusal(json.dumps({"type": "refresh", "token": token}))

@@ -4,6 +4,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import pytest
+
 from longcall_server.core.cursors import Cursor
 from longcall_server.core.progress import ProgressGate
 
@@ -43,6 +45,7 @@ def shown(frames: list[str]) -> list[int | str]:
 LOG = [Event(1), Event(2), Event(3), Event(4, is_terminal=True)]
 
 
+@pytest.mark.clause("4.5.2", "6.1.1")
 def test_events_are_given_once_and_in_order() -> None:
     reader = cursor(position=1)
     assert shown(list(reader.frames(LOG[:3], None))) == [2, 3]
@@ -52,6 +55,7 @@ def test_events_are_given_once_and_in_order() -> None:
     assert not reader.follows
 
 
+@pytest.mark.clause("4.5.4", "4.5.5")
 def test_a_read_without_following_ends_at_its_snapshot() -> None:
     reader = cursor(position=1, until=3)
     assert not reader.follows
@@ -60,12 +64,14 @@ def test_a_read_without_following_ends_at_its_snapshot() -> None:
     assert cursor(position=3, until=3).ended
 
 
+@pytest.mark.clause("6.1.2", "10.35.2")
 def test_the_stored_progress_goes_before_the_terminal_event_if_it_is_newer() -> None:
     assert shown(list(cursor(3).frames(LOG, Report(2, 7)))) == ["2.7", 4]
     assert shown(list(cursor(3, sent=(2, 7)).frames(LOG, Report(2, 7)))) == [4]
     assert shown(list(cursor(3, sent=(2, 6)).frames(LOG, Report(2, 7)))) == ["2.7", 4]
 
 
+@pytest.mark.clause("6.1.2", "6.3.3")
 def test_progress_held_back_goes_before_the_terminal_event_too() -> None:
     reader = cursor(3)
     assert reader.offer(Report(1, 1))
@@ -75,6 +81,7 @@ def test_progress_held_back_goes_before_the_terminal_event_too() -> None:
     assert shown(list(reader.frames(LOG, None))) == ["1.2", 4]
 
 
+@pytest.mark.clause("10.35.3")
 def test_there_is_no_progress_behind_the_terminal_event() -> None:
     reader = cursor(3)
     list(reader.frames(LOG, None))
@@ -82,6 +89,7 @@ def test_there_is_no_progress_behind_the_terminal_event() -> None:
     assert reader.take_progress(10_000) is None
 
 
+@pytest.mark.clause("1.1.8")
 def test_stored_progress_reaches_a_reader_who_missed_it_live() -> None:
     reader = cursor(2)
     list(reader.frames([], Report(1, 5)))

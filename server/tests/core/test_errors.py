@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from longcall_server.core.codes import ERROR_CODES, ErrorCode
 from longcall_server.core.errors import (
     MAX_TEXT_BYTES,
@@ -15,12 +17,14 @@ from longcall_server.core.errors import (
 )
 
 
+@pytest.mark.clause("7.1.2")
 def test_retryable_is_what_the_table_says_unless_given() -> None:
     for code, meaning in ERROR_CODES.items():
         assert error_info(code, "x").retryable is meaning.retryable
     assert error_info(ErrorCode.CONFLICT, "x", retryable=True).retryable
 
 
+@pytest.mark.clause("2.4.3")
 def test_absent_fields_are_absent() -> None:
     text = error_info(ErrorCode.INTERNAL_ERROR, "x").model_dump_json()
     assert json.loads(text) == {"code": "INTERNAL_ERROR", "message": "x", "retryable": False}

@@ -25,12 +25,14 @@ DRAFTS = {
 }
 
 
+@pytest.mark.clause("2.2.2")
 @pytest.mark.parametrize("draft", DRAFTS.values(), ids=DRAFTS.keys())
 def test_a_frame_is_a_message_of_the_protocol(draft: EventDraft) -> None:
     message = TypeAdapter[ServerMessage](ServerMessage).validate_json(draft.frame(1), by_alias=True)
     assert message.type == draft.kind.value
 
 
+@pytest.mark.clause("2.3.3", "2.4.1")
 def test_frames_have_exactly_the_fields_of_their_event_in_order() -> None:
     assert [draft.frame(9) for draft in DRAFTS.values()] == [
         f'{{"type":"acknowledgment","request_id":"{ID}","seq":9,"status":"queued",'
@@ -64,6 +66,7 @@ def test_ids_and_values_of_any_text_survive(request_id: str, value: str) -> None
     assert frame["data"] == json.loads(_json(value))
 
 
+@pytest.mark.clause("10.24.1")
 def test_a_duplicate_is_event_1_with_one_more_field() -> None:
     frame = DRAFTS["acknowledgment"].frame(1)
     marked = events.with_duplicate(frame)

@@ -18,6 +18,7 @@ ODD = 'a"\\\u2028\u0000\U0001f600'
 INFO = error_info(ErrorCode.NOT_FOUND, ODD, retry_after_ms=5, details={"x": ODD})
 
 
+@pytest.mark.clause("2.2.2")
 @pytest.mark.parametrize(
     "frame",
     [

@@ -48,6 +48,7 @@ def _has_defect(value: Any, depth: int) -> bool:
     return any(_has_defect(item, depth + 1) for item in inner)
 
 
+@pytest.mark.clause("2.3.5", "2.3.6", "2.3.8", "2.3.12")
 @given(TEXTS)
 def test_the_quick_look_never_misses_a_defect_and_the_slow_one_finds_exactly_those(
     text: str,
@@ -60,6 +61,7 @@ def test_the_quick_look_never_misses_a_defect_and_the_slow_one_finds_exactly_tho
         assert is_suspicious(f"[{text}]".encode(), DEPTH + 1)
 
 
+@pytest.mark.clause("2.3.9", "2.3.12")
 @pytest.mark.parametrize(
     ("text", "pointer"),
     [

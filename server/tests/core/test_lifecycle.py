@@ -55,6 +55,7 @@ def half() -> float:
 # --- The table ------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("5.8.3")
 def test_every_step_is_one_of_the_table_and_no_other() -> None:
     for status, event in product(RequestStatus, RequestEvent):
         if (status, event) in REQUEST_TRANSITIONS:
@@ -65,6 +66,7 @@ def test_every_step_is_one_of_the_table_and_no_other() -> None:
                 lifecycle.next_status(status, event)
 
 
+@pytest.mark.clause("5.8.3")
 def test_nothing_leads_out_of_an_end() -> None:
     for status, event in product(REQUEST_TERMINAL, RequestEvent):
         with pytest.raises(IllegalTransition):
@@ -74,6 +76,7 @@ def test_nothing_leads_out_of_an_end() -> None:
 # --- Retries --------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("5.4.5")
 @pytest.mark.parametrize(
     ("failures", "bound"), [(1, 1_000), (2, 2_000), (3, 4_000), (7, 60_000), (500, 60_000)]
 )
@@ -96,6 +99,7 @@ def test_a_policy_that_makes_no_sense_is_refused(fields: tuple[int, int, int]) -
         RetryPolicy(*fields)
 
 
+@pytest.mark.clause("5.4.5", "5.4.8")
 def test_a_failure_is_retried_until_the_attempts_are_used_up() -> None:
     request = RUNNING
     assert lifecycle.after_failure(request, NOW, half, retryable=True) == Retry(NOW + 500, 1)
@@ -105,16 +109,19 @@ def test_a_failure_is_retried_until_the_attempts_are_used_up() -> None:
     assert lifecycle.after_failure(request, NOW, half, retryable=True) == Fail(3)
 
 
+@pytest.mark.clause("5.4.8")
 def test_a_final_failure_is_not_retried() -> None:
     assert lifecycle.after_failure(RUNNING, NOW, half, retryable=False) == Fail(1)
 
 
+@pytest.mark.clause("5.4.12")
 def test_a_hand_back_counts_nothing_even_when_it_is_the_last_attempt() -> None:
     request = replace(RUNNING, policy=RetryPolicy(max_attempts=1))
     decision = lifecycle.after_failure(request, NOW, half, retryable=True, counted=False)
     assert decision == Retry(NOW, 0)
 
 
+@pytest.mark.clause("10.14.1", "10.14.3")
 def test_a_requested_cancel_comes_before_every_retry_and_failure() -> None:
     request = replace(RUNNING, cancel_requested_at=NOW - 1)
     for retryable, counted in product((True, False), repeat=2):
@@ -122,6 +129,7 @@ def test_a_requested_cancel_comes_before_every_retry_and_failure() -> None:
         assert decision == Cancel()
 
 
+@pytest.mark.clause("5.4.10")
 def test_a_dead_worker_costs_an_attempt_and_no_time() -> None:
     decision = lifecycle.after_lost_lease(RUNNING, NOW, half, worker_is_dead=True)
     assert decision == Retry(NOW, 1)
@@ -146,6 +154,7 @@ def test_what_is_due_can_be_claimed() -> None:
     assert lifecycle.is_claimable(replace(QUEUED, status=RequestStatus.RETRYING), NOW)
 
 
+@pytest.mark.clause("4.4.5", "10.14.1")
 @pytest.mark.parametrize(
     "request_",
     [
@@ -162,6 +171,7 @@ def test_what_is_early_late_cancelled_running_or_over_cannot_be_claimed(request_
 # --- The fence ------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("10.18.1", "10.18.2")
 def test_the_running_attempt_may_append_and_repeat_its_newest_append() -> None:
     request = replace(RUNNING, last_operation=4)
     assert lifecycle.judge_append(request, 1, 5) is Verdict.WRITE
@@ -171,11 +181,13 @@ def test_the_running_attempt_may_append_and_repeat_its_newest_append() -> None:
             lifecycle.judge_append(request, 1, operation)
 
 
+@pytest.mark.clause("10.16.1")
 @pytest.mark.parametrize("status", [s for s in RequestStatus if s != "processing"])
 def test_nothing_is_appended_to_what_does_not_run(status: RequestStatus) -> None:
     assert lifecycle.judge_append(replace(RUNNING, status=status), 1, 1) is Verdict.FENCED
 
 
+@pytest.mark.clause("5.4.4", "10.16.1")
 def test_another_attempt_than_the_running_one_is_fenced() -> None:
     request = replace(RUNNING, attempt=2)
     for attempt in (1, 3):
@@ -185,11 +197,13 @@ def test_another_attempt_than_the_running_one_is_fenced() -> None:
             assert verdict is Verdict.FENCED
 
 
+@pytest.mark.clause("10.16.2")
 def test_an_expired_lease_fences_nothing_by_itself() -> None:
     request = replace(RUNNING, lease_expires_at=0)
     assert lifecycle.judge_append(request, 1, 1) is Verdict.WRITE
 
 
+@pytest.mark.clause("10.18.3")
 def test_the_end_of_an_attempt_may_be_repeated_by_the_verb_that_ended_it() -> None:
     done = replace(RUNNING, status=RequestStatus.COMPLETED, ended_attempt=1)
     assert lifecycle.judge_finish(done, 1, completed=True) is Verdict.REPEATED
@@ -217,6 +231,7 @@ def test_an_end_from_outside_is_not_the_attempts_own() -> None:
 # --- Cancel ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("5.6.3", "10.14.2")
 @pytest.mark.parametrize(
     ("status", "effect"),
     [
@@ -234,6 +249,7 @@ def test_a_cancel_ends_what_waits_and_marks_what_runs(
     assert lifecycle.on_cancel(replace(RUNNING, status=status)) is effect
 
 
+@pytest.mark.clause("5.6.7")
 def test_a_second_cancel_does_nothing() -> None:
     request = replace(RUNNING, cancel_requested_at=NOW)
     assert lifecycle.on_cancel(request) is CancelEffect.NOTHING
@@ -293,6 +309,7 @@ def test_something_is_overdue_exactly_from_the_next_sweep_on(now: int, **facts: 
 # --- Errors ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("7.2.1")
 def test_the_errors_of_a_store_are_error_infos() -> None:
     texts = [
         lifecycle.cancelled_error("wegen „Größe“"),
@@ -309,6 +326,7 @@ def test_the_errors_of_a_store_are_error_infos() -> None:
     assert not any(info["retryable"] for info in infos)
 
 
+@pytest.mark.clause("10.44.4")
 def test_every_error_of_a_store_fits_into_the_room_that_is_kept_for_it() -> None:
     longest_reason = "\x01" * 512
     assert len(lifecycle.cancelled_error(longest_reason)) + 400 < lifecycle.TERMINAL_ROOM

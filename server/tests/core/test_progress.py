@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import pytest
+
 from longcall_server.core.progress import ProgressGate
 
 
+@pytest.mark.clause("1.1.7", "6.3.1", "6.3.2")
 def test_the_first_goes_at_once_and_the_newest_of_the_rest_after_the_interval() -> None:
     gate = ProgressGate(100)
     assert gate.offer(1, 1, "a")
@@ -17,6 +20,7 @@ def test_the_first_goes_at_once_and_the_newest_of_the_rest_after_the_interval() 
     assert gate.take(5000) is None
 
 
+@pytest.mark.clause("6.3.3")
 def test_the_first_of_an_attempt_is_not_replaced_before_it_has_gone() -> None:
     gate = ProgressGate(100)
     for version in range(1, 50):
@@ -32,6 +36,7 @@ def test_the_first_of_an_attempt_is_not_replaced_before_it_has_gone() -> None:
     ]
 
 
+@pytest.mark.clause("10.36.1")
 def test_what_is_not_newer_is_dropped() -> None:
     gate = ProgressGate(0, sent=(2, 5))
     assert not gate.offer(2, 5, "same")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import pytest
+
 from longcall_server.core.ratelimit import TokenBucket
 
 
+@pytest.mark.clause("6.6.3")
 def test_a_full_bucket_lets_the_burst_through_and_then_the_rate() -> None:
     bucket = TokenBucket(per_minute=60, burst=3, updated_at=0)
     assert [bucket.take(0) for _ in range(4)] == [True, True, True, False]

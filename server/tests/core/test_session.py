@@ -82,6 +82,7 @@ def only(outputs: list[Output]) -> Any:
 # --- Hello ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("4.2.7", "6.6.1", "6.7.3", "10.41.1")
 def test_a_hello_with_a_good_token_is_welcomed_with_the_limits_of_the_server() -> None:
     session = new_session(message_burst=7)
     assert session.receive('{"type":"hello","token":"abc"}', T0) == [VerifyToken("abc")]
@@ -99,12 +100,14 @@ def test_a_hello_with_a_good_token_is_welcomed_with_the_limits_of_the_server() -
     assert session.phase is Phase.OPEN
 
 
+@pytest.mark.clause("3.2.5")
 def test_the_token_of_the_upgrade_serves_where_hello_has_none_and_yields_where_it_has() -> None:
     assert new_session("header").receive('{"type":"hello"}', T0) == [VerifyToken("header")]
     session = new_session("header")
     assert session.receive('{"type":"hello","token":"own"}', T0) == [VerifyToken("own")]
 
 
+@pytest.mark.clause("4.2.3", "4.2.5", "4.2.6")
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -134,12 +137,14 @@ def test_anything_but_a_good_hello_closes(text: str, code: int) -> None:
     assert session.next_timeout() is None
 
 
+@pytest.mark.clause("4.2.5")
 def test_a_refused_token_closes_with_4401() -> None:
     session = new_session()
     session.receive('{"type":"hello","token":"t"}', T0)
     assert session.rejected("bad signature") == [Close(CloseCode.UNAUTHORIZED, "bad signature")]
 
 
+@pytest.mark.clause("4.2.4")
 def test_no_hello_in_time_closes_with_4408() -> None:
     session = new_session()
     assert session.next_timeout() == T0 + 10_000
@@ -149,6 +154,7 @@ def test_no_hello_in_time_closes_with_4408() -> None:
     assert close.code is CloseCode.TOO_SLOW
 
 
+@pytest.mark.clause("4.2.8")
 def test_a_second_hello_is_refused_and_changes_nothing() -> None:
     session = open_session()
     error = only(session.receive('{"type":"hello","token":"other"}', T0))
@@ -174,6 +180,7 @@ def test_the_messages_that_others_decide_are_handed_out_as_they_are() -> None:
         assert type(message) is kind
 
 
+@pytest.mark.clause("4.7.1", "4.7.2")
 def test_a_ping_is_answered_with_its_nonce_and_a_pong_with_nothing() -> None:
     session = open_session()
     ping = '{"type":"ping","nonce":"a\\"\\u2028"}'
@@ -182,6 +189,19 @@ def test_a_ping_is_answered_with_its_nonce_and_a_pong_with_nothing() -> None:
     assert session.receive('{"type":"pong"}', T0) == []
 
 
+@pytest.mark.clause(
+    "2.5.5",
+    "2.5.6",
+    "4.3.3",
+    "4.3.5",
+    "4.3.6",
+    "4.3.7",
+    "4.3.8",
+    "4.3.9",
+    "4.6.3",
+    "10.2.1",
+    "10.2.2",
+)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -220,6 +240,7 @@ def test_bad_input_is_answered_once_and_the_connection_stays_open(
 # --- The token in force --------------------------------------------------------------------------
 
 
+@pytest.mark.clause("3.6.2", "10.41.1")
 def test_a_refresh_puts_the_new_token_in_force() -> None:
     session = open_session()
     assert session.receive('{"type":"refresh","token":"new"}', T0) == [VerifyToken("new")]
@@ -233,6 +254,7 @@ def test_a_refresh_puts_the_new_token_in_force() -> None:
     assert session.next_timeout() == T0 + 2 * HOUR
 
 
+@pytest.mark.clause("3.6.3", "3.6.5", "10.42.1")
 def test_a_refused_refresh_leaves_the_old_token_in_force() -> None:
     session = open_session()
     for stranger in (None, Who("p2", T0 + 9 * HOUR)):
@@ -264,6 +286,7 @@ def beat(session: Session) -> list[Output]:
     return session.handle_timeout(now)
 
 
+@pytest.mark.clause("6.7.3", "6.7.5")
 def test_a_silent_client_is_pinged_twice_and_then_closed() -> None:
     session = open_session()
     assert only(beat(session)) == {"type": "ping"}
@@ -274,6 +297,7 @@ def test_a_silent_client_is_pinged_twice_and_then_closed() -> None:
     assert session.state.heartbeat.next_at - 25_000 == T0 + 75_000
 
 
+@pytest.mark.clause("6.7.1")
 @pytest.mark.parametrize("frame", ['{"type":"pong"}', '{"type":"what"}', "not json"])
 def test_any_frame_counts_as_life(frame: str) -> None:
     session = open_session()
@@ -294,6 +318,7 @@ def test_a_client_that_takes_what_is_sent_is_alive() -> None:
 REQUEST = '{"type":"request","id":"r1","action":"echo"}'
 
 
+@pytest.mark.clause("6.6.2")
 def test_requests_over_the_rate_are_refused_with_the_time_to_wait() -> None:
     session = open_session(message_burst=2, messages_per_minute=60)
     assert len([session.receive(REQUEST, T0) for _ in range(2)]) == 2
@@ -307,6 +332,7 @@ def test_requests_over_the_rate_are_refused_with_the_time_to_wait() -> None:
     assert isinstance(message, RequestMessage)
 
 
+@pytest.mark.clause("10.45.5", "10.45.6")
 def test_the_other_messages_are_never_refused_but_make_the_reading_pause() -> None:
     session = open_session(message_burst=2, messages_per_minute=60)
     for _ in range(2):
@@ -324,6 +350,7 @@ def test_the_other_messages_are_never_refused_but_make_the_reading_pause() -> No
     assert session.reading_pause_ms(T0 + 3000) == 0
 
 
+@pytest.mark.clause("6.6.4")
 def test_pongs_are_not_counted() -> None:
     session = open_session(message_burst=1, messages_per_minute=1)
     for _ in range(50):
@@ -332,6 +359,7 @@ def test_pongs_are_not_counted() -> None:
     assert isinstance(message, RequestMessage)
 
 
+@pytest.mark.clause("6.6.6")
 def test_lasting_abuse_of_the_rate_closes_with_4429() -> None:
     session = open_session(message_burst=2, messages_per_minute=60)
     outputs = [session.receive(REQUEST, T0)[0] for _ in range(2 + 2 * 10)]
@@ -344,6 +372,7 @@ def test_lasting_abuse_of_the_rate_closes_with_4429() -> None:
 # --- Goaway, and being put away ------------------------------------------------------------------
 
 
+@pytest.mark.clause("6.8.3")
 def test_a_goaway_is_sent_at_once_and_the_session_goes_on() -> None:
     session = open_session()
     assert only(session.goaway('be"fore', 120)) == {

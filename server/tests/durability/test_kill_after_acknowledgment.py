@@ -14,6 +14,7 @@ ROUNDS = 50
 IN_ONE_GO = 20
 
 
+@pytest.mark.clause("1.1.3", "5.2.1")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_no_acknowledged_request_is_lost_by_fifty_kills_in_a_row(tmp_path: Path) -> None:

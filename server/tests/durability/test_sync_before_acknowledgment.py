@@ -62,6 +62,7 @@ needs_strace = pytest.mark.skipif(
 )
 
 
+@pytest.mark.clause("1.1.2", "5.2.1")
 @pytest.mark.slow
 @needs_strace
 async def test_the_wal_is_synced_between_the_write_and_the_acknowledgment(tmp_path: Path) -> None:

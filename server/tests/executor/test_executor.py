@@ -112,6 +112,7 @@ async def test_a_plain_function_runs_in_a_thread(start: Start) -> None:
     assert await start(where).outcome() == Completed("false")
 
 
+@pytest.mark.clause("4.4.7", "5.5.2")
 async def test_the_context_tells_of_the_call(start: Start) -> None:
     async def tell(ctx: RequestContext) -> JsonValue:
         assert ctx.deadline is not None
@@ -145,6 +146,7 @@ async def test_the_context_tells_of_the_call(start: Start) -> None:
     }
 
 
+@pytest.mark.clause("7.2.1", "7.2.2", "10.50.7")
 async def test_a_handler_error_carries_its_own_code_and_details(start: Start) -> None:
     async def fail(ctx: RequestContext) -> None:
         raise HandlerError("no_such_source", "There is no such source.", True, {"name": "x"})
@@ -160,6 +162,7 @@ async def test_a_handler_error_carries_its_own_code_and_details(start: Start) ->
     }
 
 
+@pytest.mark.clause("7.2.3", "7.2.4")
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_an_unexpected_exception_keeps_its_text_in_the_log(
     start: Start, caplog: pytest.LogCaptureFixture, in_thread: bool
@@ -258,6 +261,7 @@ async def test_a_handler_error_with_values_of_other_types_is_told_as_text(start:
     }
 
 
+@pytest.mark.clause("6.5.2", "7.2.1", "10.44.2")
 async def test_a_result_over_the_limit_fails_with_both_sizes(start: Start) -> None:
     async def large(ctx: RequestContext) -> str:
         return "x" * LIMIT
@@ -269,6 +273,7 @@ async def test_a_result_over_the_limit_fails_with_both_sizes(start: Start) -> No
     assert details["size"] > LIMIT
 
 
+@pytest.mark.clause("6.5.2", "10.44.2")
 async def test_writes_over_the_limit_fail_in_the_handlers_call(
     start: Start, writer: Writer
 ) -> None:
@@ -302,6 +307,7 @@ async def test_a_chunk_too_large_that_is_not_caught_ends_the_request(start: Star
     assert not outcome.retryable
 
 
+@pytest.mark.clause("2.3.1")
 async def test_nan_is_a_clear_error(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     async def nan(ctx: RequestContext) -> float:
         with pytest.raises(ValueError, match="chunk: nan at /0 is not a JSON number"):
@@ -315,6 +321,7 @@ async def test_nan_is_a_clear_error(start: Start, caplog: pytest.LogCaptureFixtu
     assert "result: nan at the top is not a JSON number" in caplog.text
 
 
+@pytest.mark.clause("10.36.1")
 async def test_progress_grows_in_version_and_is_kept(start: Start, writer: Writer) -> None:
     async def report(ctx: RequestContext) -> None:
         await ctx.progress(0)
@@ -367,6 +374,7 @@ async def test_a_thread_writes_through_the_loop(start: Start, writer: Writer) ->
     assert writer.checkpoints == ['{"at":2}']
 
 
+@pytest.mark.clause("5.6.4")
 async def test_a_cancelled_coroutine_is_cancelled(start: Start) -> None:
     started = asyncio.Event()
 
@@ -409,6 +417,7 @@ async def test_a_handler_may_finish_in_spite_of_a_cancel(start: Start) -> None:
     assert await execution.outcome() == Completed("true")
 
 
+@pytest.mark.clause("5.6.4")
 async def test_a_thread_sees_the_flag(start: Start) -> None:
     started = threading.Event()
 

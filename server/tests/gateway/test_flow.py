@@ -25,6 +25,7 @@ from longcall_server.stores.base import OutcomeUnknown, StoreUnavailable
 # --- Quick and cancel ----------------------------------------------------------------------------
 
 
+@pytest.mark.clause("5.3.8", "10.12.1", "10.12.3")
 async def test_a_cancel_of_a_running_quick_request_comes_behind_its_acknowledgment(
     at: Harness, stage: Stage
 ) -> None:
@@ -46,6 +47,7 @@ async def test_a_cancel_of_a_running_quick_request_comes_behind_its_acknowledgme
     assert snapshot["request"]["cancel_requested"] is True
 
 
+@pytest.mark.clause("5.3.3")
 async def test_a_quick_request_that_takes_long_is_acknowledged_and_then_followed(
     handlers: Handlers, stage: Stage, tmp_path: Path
 ) -> None:
@@ -59,6 +61,7 @@ async def test_a_quick_request_that_takes_long_is_acknowledged_and_then_followed
         assert (await peer.receive())["result"] == "done"
 
 
+@pytest.mark.clause("4.5.6")
 async def test_a_quick_request_detached_before_its_acknowledgment_gets_that_alone(
     handlers: Handlers, stage: Stage, tmp_path: Path
 ) -> None:
@@ -77,6 +80,7 @@ async def test_a_quick_request_detached_before_its_acknowledgment_gets_that_alon
         assert await peer.ask({"type": "ping"}) == {"type": "pong"}
 
 
+@pytest.mark.clause("10.6.2")
 async def test_a_quick_request_outlives_its_connection(
     handlers: Handlers, stage: Stage, tmp_path: Path
 ) -> None:
@@ -96,6 +100,7 @@ async def test_a_quick_request_outlives_its_connection(
 # --- Progress ------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("1.1.7", "6.1.2", "6.3.1", "6.3.2")
 async def test_progress_is_throttled_and_the_last_goes_before_the_end(
     at: Harness, stage: Stage
 ) -> None:
@@ -114,6 +119,7 @@ async def test_progress_is_throttled_and_the_last_goes_before_the_end(
     assert seen[0]["version"] > first["version"]
 
 
+@pytest.mark.clause("6.3.2", "6.3.3")
 async def test_progress_held_back_comes_by_itself(at: Harness, stage: Stage) -> None:
     peer = await at.welcomed()
     await peer.request("wait")
@@ -127,6 +133,7 @@ async def test_progress_held_back_comes_by_itself(at: Harness, stage: Stage) -> 
 # --- The store, the bus, the clock ---------------------------------------------------------------
 
 
+@pytest.mark.clause("10.3.1", "10.3.2")
 async def test_an_outcome_that_nobody_knows_closes_with_1013(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -138,6 +145,7 @@ async def test_an_outcome_that_nobody_knows_closes_with_1013(
         assert await peer.close_code() == 1013
 
 
+@pytest.mark.clause("4.3.8", "10.28.2")
 async def test_a_store_that_is_away_is_told_and_the_connection_stays(at: Harness) -> None:
     peer = await at.welcomed()
     at.desk.store.break_next("submit", StoreUnavailable)
@@ -147,6 +155,7 @@ async def test_a_store_that_is_away_is_told_and_the_connection_stays(at: Harness
     assert (await peer.until(is_terminal))[-1]["result"] == 1
 
 
+@pytest.mark.clause("7.2.1")
 async def test_a_defect_of_the_server_is_told_with_an_incident_and_nothing_else(
     at: Harness,
 ) -> None:
@@ -159,6 +168,7 @@ async def test_a_defect_of_the_server_is_told_with_an_incident_and_nothing_else(
     assert set(refusal["error"]["details"]) == {"incident_id"}
 
 
+@pytest.mark.clause("6.2.2", "10.34.1", "10.34.2")
 async def test_a_deaf_bus_only_delays(
     handlers: Handlers, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +183,7 @@ async def test_a_deaf_bus_only_delays(
         assert [message["seq"] for message in seen] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.clause("10.34.1")
 async def test_a_log_that_cannot_be_read_is_read_at_the_next_poll(
     handlers: Handlers, stage: Stage, tmp_path: Path
 ) -> None:
@@ -184,6 +195,7 @@ async def test_a_log_that_cannot_be_read_is_read_at_the_next_poll(
         assert [message["seq"] for message in await peer.until(is_terminal)] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.clause("10.33.2")
 async def test_a_log_removed_under_its_reader_is_not_found(
     handlers: Handlers, stage: Stage, tmp_path: Path
 ) -> None:
@@ -203,6 +215,7 @@ async def test_a_log_removed_under_its_reader_is_not_found(
         assert "seq" not in refusal
 
 
+@pytest.mark.clause("6.7.5")
 async def test_silent_clients_are_pinged_and_then_closed(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -245,6 +258,7 @@ def unsent(at: Harness) -> int:
     return max(held)
 
 
+@pytest.mark.clause("6.4.1", "10.25.3")
 async def test_a_slow_reader_is_bounded_and_loses_nothing(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -274,6 +288,7 @@ async def test_a_slow_reader_is_bounded_and_loses_nothing(
         assert [message["seq"] for message in seen[last + 1 :]] == list(range(1, 204))
 
 
+@pytest.mark.clause("6.1.3")
 async def test_a_long_log_does_not_hold_up_a_short_one(handlers: Handlers, tmp_path: Path) -> None:
     async with gateway(handlers, tmp_path, bounds=limits(max_log_bytes=64 << 20)) as at:
         first = await at.welcomed()
@@ -310,6 +325,7 @@ async def test_a_reader_that_takes_nothing_is_closed(handlers: Handlers, tmp_pat
 # --- Drain ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("6.8.1", "6.8.3", "6.8.4")
 async def test_a_drain_says_goaway_goes_on_and_closes_who_stays(at: Harness, stage: Stage) -> None:
     mover, stayer, newcomer = await at.welcomed(), await at.welcomed(), await at.connect()
     await stayer.request("wait", 3)

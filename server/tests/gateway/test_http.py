@@ -64,6 +64,7 @@ async def get(
         return Answer(response.status, response.headers, await response.read())
 
 
+@pytest.mark.clause("8.6.1", "8.6.4")
 async def test_the_owner_gets_the_file_as_it_was_attached(at: Harness) -> None:
     answer = await get(at)
     assert (answer.status, answer.body) == (200, BODY)
@@ -88,6 +89,7 @@ async def test_head_tells_what_get_would(at: Harness) -> None:
     assert answer.headers["ETag"] == ETAG
 
 
+@pytest.mark.clause("8.6.6")
 async def test_everybody_else_gets_the_same_not_found(at: Harness) -> None:
     reader = token("ann2", "requests:read:tenant", "admin", "request:*")
     answers = [
@@ -105,6 +107,7 @@ async def test_everybody_else_gets_the_same_not_found(at: Harness) -> None:
     assert b'"code": "NOT_FOUND"' in answers[0].body
 
 
+@pytest.mark.clause("3.2.8")
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic abc", "Bearer no.token.here"])
 async def test_without_a_good_token_nothing_is_said(at: Harness, header: str) -> None:
     answer = await get(at, Authorization=header)
@@ -114,6 +117,7 @@ async def test_without_a_good_token_nothing_is_said(at: Harness, header: str) ->
     assert b"no.token" not in answer.body
 
 
+@pytest.mark.clause("8.6.5")
 @pytest.mark.parametrize(
     ("wanted", "start", "end"),
     [
@@ -167,6 +171,7 @@ async def test_what_the_client_has_is_not_sent_again(at: Harness) -> None:
     assert (await get(at, If_None_Match='"x"')).status == 200
 
 
+@pytest.mark.clause("8.6.3")
 async def test_a_file_of_an_unfinished_request_is_not_there(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -220,6 +225,7 @@ async def test_every_error_is_a_problem_document(
             assert "GET" in response.headers["Allow"]
 
 
+@pytest.mark.clause("8.9.1", "8.9.2")
 async def test_health_and_readiness(handlers: Handlers, tmp_path: Path) -> None:
     ready = False
     settings = GatewaySettings()

@@ -23,6 +23,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.clause("10.1.1", "10.1.3")
 async def test_work_of_a_lane_is_in_order_and_lanes_do_not_wait_for_each_other() -> None:
     lanes, log = Lanes(100), list[str]()
     slow, fast = asyncio.Event(), asyncio.Event()

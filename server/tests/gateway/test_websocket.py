@@ -20,6 +20,7 @@ from longcall_server.gateway.app import GatewaySettings
 # --- The upgrade ---------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("2.1.3")
 @pytest.mark.parametrize("protocols", [(), ("chat",), ("longcall.v2", "longcall")])
 async def test_an_upgrade_without_the_subprotocol_is_refused(
     at: Harness, protocols: tuple[str, ...]
@@ -29,6 +30,7 @@ async def test_an_upgrade_without_the_subprotocol_is_refused(
     assert caught.value.status == 400
 
 
+@pytest.mark.clause("2.1.1", "2.1.4")
 async def test_the_subprotocol_is_chosen_among_others(at: Harness) -> None:
     peer = await at.connect(protocols=("chat", "longcall.v1"))
     assert peer.ws.protocol == "longcall.v1"
@@ -40,6 +42,7 @@ async def test_a_plain_get_is_refused_with_a_problem(at: Harness) -> None:
         assert response.content_type == "application/problem+json"
 
 
+@pytest.mark.clause("2.6.1")
 async def test_compression_is_not_negotiated(at: Harness) -> None:
     peer = await at.welcomed(compress=15)
     assert not peer.ws.compress
@@ -48,6 +51,7 @@ async def test_compression_is_not_negotiated(at: Harness) -> None:
 # --- Who is asking -------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("3.2.3", "3.2.6", "6.6.1", "10.40.1")
 async def test_a_hello_is_welcomed_with_what_holds(at: Harness) -> None:
     peer = await at.connect()
     welcome = await peer.hello()
@@ -60,11 +64,13 @@ async def test_a_hello_is_welcomed_with_what_holds(at: Harness) -> None:
     assert (await (await at.connect()).hello(token("bob")))["principal"] != welcome["principal"]
 
 
+@pytest.mark.clause("3.2.3")
 async def test_the_token_may_come_with_the_upgrade(at: Harness) -> None:
     peer = await at.connect(headers={"Authorization": f"Bearer {token()}"})
     assert (await peer.ask({"type": "hello"}))["type"] == "welcome"
 
 
+@pytest.mark.clause("3.2.4")
 async def test_a_token_in_the_address_is_ignored_unless_that_is_allowed(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -80,6 +86,7 @@ async def test_a_token_in_the_address_is_ignored_unless_that_is_allowed(
                 assert await peer.close_code() == 4401
 
 
+@pytest.mark.clause("4.2.3", "4.2.5")
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [
@@ -100,6 +107,7 @@ async def test_a_bad_first_message_closes(at: Harness, frame: str, expected: int
     assert (await (await at.connect()).hello())["type"] == "welcome"
 
 
+@pytest.mark.clause("4.2.4")
 async def test_a_silent_client_is_closed_and_costs_nothing(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -108,6 +116,7 @@ async def test_a_silent_client_is_closed_and_costs_nothing(
         assert await (await at.connect()).close_code() == 4408
 
 
+@pytest.mark.clause("3.6.5", "3.6.6")
 async def test_an_expired_token_closes_and_the_request_goes_on(
     handlers: Handlers, stage: Stage, tmp_path: Path
 ) -> None:
@@ -119,6 +128,7 @@ async def test_an_expired_token_closes_and_the_request_goes_on(
         assert (await at.desk.node.finished(at.desk.key())).result == "7"
 
 
+@pytest.mark.clause("3.2.8", "3.5.1", "3.6.2", "3.6.3", "10.42.2")
 async def test_a_refresh_keeps_the_connection_and_changes_what_is_allowed(at: Harness) -> None:
     peer = await at.welcomed(token("ann", "request:nothing"))
     await peer.request("echo", id="a")
@@ -135,6 +145,19 @@ async def test_a_refresh_keeps_the_connection_and_changes_what_is_allowed(at: Ha
 # --- Hostile frames ------------------------------------------------------------------------------
 
 
+@pytest.mark.clause(
+    "2.5.5",
+    "2.5.6",
+    "4.2.8",
+    "4.3.3",
+    "4.3.5",
+    "4.3.6",
+    "4.3.7",
+    "4.3.8",
+    "10.2.1",
+    "10.2.2",
+    "10.46.2",
+)
 async def test_bad_frames_are_answered_exactly_and_harm_nobody_else(at: Harness) -> None:
     good, bad = await at.welcomed(token("bob")), await at.welcomed()
     deep = "[" * 64 + "]" * 64
@@ -184,12 +207,14 @@ async def test_bad_frames_are_answered_exactly_and_harm_nobody_else(at: Harness)
         assert (await peer.receive())["result"] == "still here"
 
 
+@pytest.mark.clause("2.2.3")
 async def test_a_binary_frame_closes_with_1003(at: Harness) -> None:
     peer = await at.welcomed()
     await peer.ws.send_bytes(b'{"type":"ping"}')
     assert await peer.close_code() == 1003
 
 
+@pytest.mark.clause("2.6.3", "2.6.4", "6.5.1")
 async def test_a_message_of_exactly_the_limit_passes_and_one_byte_more_closes(
     at: Harness,
 ) -> None:
@@ -208,12 +233,14 @@ async def test_a_client_that_is_still_sending_too_much_hears_why(at: Harness) ->
     assert await peer.close_code() == 1009
 
 
+@pytest.mark.clause("2.2.4")
 async def test_text_that_is_not_utf8_closes_with_1007(at: Harness) -> None:
     peer = await at.welcomed()
     await peer.ws.send_frame(b'{"type":"ping","nonce":"\xff"}', aiohttp.WSMsgType.TEXT)
     assert await peer.close_code() == 1007
 
 
+@pytest.mark.clause("6.6.2", "10.45.5", "10.45.6")
 async def test_too_many_messages_are_refused_and_pings_only_slowed(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -237,6 +264,7 @@ async def test_too_many_messages_are_refused_and_pings_only_slowed(
 # --- Requests ------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("5.3.1", "10.24.5")
 async def test_a_durable_request_is_followed_to_its_end(at: Harness) -> None:
     peer = await at.welcomed()
     await peer.request("count", 3)
@@ -253,6 +281,7 @@ async def test_a_durable_request_is_followed_to_its_end(at: Harness) -> None:
     assert seen[-1]["result"] == 3
 
 
+@pytest.mark.clause("10.24.1", "10.24.2", "10.24.3", "10.24.4")
 async def test_a_duplicate_is_event_one_again_and_then_the_log(at: Harness) -> None:
     peer = await at.welcomed()
     await peer.request("count", 2)
@@ -263,6 +292,7 @@ async def test_a_duplicate_is_event_one_again_and_then_the_log(at: Harness) -> N
     assert again[1:] == first[1:]
 
 
+@pytest.mark.clause("1.1.4", "1.1.5", "4.5.1", "4.5.3", "5.6.1", "10.2.3", "10.32.1")
 async def test_a_client_that_comes_back_reads_on_where_it_was(at: Harness, stage: Stage) -> None:
     peer = await at.welcomed()
     await peer.request("wait", {"a": 1})
@@ -279,6 +309,7 @@ async def test_a_client_that_comes_back_reads_on_where_it_was(at: Harness, stage
     assert (end["seq"], end["result"]) == (3, {"a": 1})
 
 
+@pytest.mark.clause("4.5.8", "10.29.1")
 async def test_attach_to_the_end_of_a_finished_log_is_answered_by_the_snapshot_alone(
     at: Harness,
 ) -> None:
@@ -295,6 +326,7 @@ async def test_attach_to_the_end_of_a_finished_log_is_answered_by_the_snapshot_a
     assert refusal["error"]["details"] == {"last_seq": 4}
 
 
+@pytest.mark.clause("4.5.4")
 async def test_a_read_without_following_ends_at_its_snapshot(at: Harness, stage: Stage) -> None:
     peer = await at.welcomed()
     await peer.request("wait")
@@ -308,6 +340,7 @@ async def test_a_read_without_following_ends_at_its_snapshot(at: Harness, stage:
     assert await reader.ask({"type": "ping"}) == {"type": "pong"}
 
 
+@pytest.mark.clause("4.5.6", "4.5.7")
 async def test_after_a_detach_nothing_more_comes(at: Harness, stage: Stage) -> None:
     peer, other = await at.welcomed(), await at.welcomed()
     await peer.request("wait")
@@ -321,6 +354,7 @@ async def test_after_a_detach_nothing_more_comes(at: Harness, stage: Stage) -> N
     assert await peer.ask({"type": "ping"}) == {"type": "pong"}
 
 
+@pytest.mark.clause("10.25.1", "10.25.2", "10.25.3")
 async def test_a_new_attach_replaces_the_cursor(at: Harness, stage: Stage) -> None:
     peer = await at.welcomed()
     await peer.request("count", 50)
@@ -340,6 +374,7 @@ async def test_a_new_attach_replaces_the_cursor(at: Harness, stage: Stage) -> No
             assert replay == list(range(replay[0], replay[0] + len(replay)))
 
 
+@pytest.mark.clause("4.4.1")
 async def test_many_requests_at_once_each_get_their_own_answer(at: Harness) -> None:
     peer = await at.welcomed()
     for number in range(200):
@@ -350,6 +385,7 @@ async def test_many_requests_at_once_each_get_their_own_answer(at: Harness) -> N
     }
 
 
+@pytest.mark.clause("6.1.3", "10.1.1", "10.1.2", "10.1.3")
 async def test_a_slow_store_for_one_id_does_not_hold_up_another(at: Harness) -> None:
     peer = await at.welcomed()
     store = at.desk.store
@@ -373,6 +409,7 @@ async def test_a_slow_store_for_one_id_does_not_hold_up_another(at: Harness) -> 
     assert seen[-1]["reply_to"] == "cancel"
 
 
+@pytest.mark.clause("3.4.4", "4.6.1", "4.6.2")
 async def test_a_list_shows_requests_of_the_caller_alone(at: Harness, stage: Stage) -> None:
     peer, stranger = await at.welcomed(), await at.welcomed(token("bob"))
     await peer.request("wait")
@@ -386,6 +423,7 @@ async def test_a_list_shows_requests_of_the_caller_alone(at: Harness, stage: Sta
     assert (refusal["id"], code(refusal)) == ("l3", "FORBIDDEN")
 
 
+@pytest.mark.clause("3.4.2", "10.48.2")
 async def test_what_belongs_to_others_is_answered_like_what_never_was(
     at: Harness, stage: Stage
 ) -> None:

@@ -81,6 +81,7 @@ async def test_the_ready_file_says_where_the_server_is(tmp_path: Path) -> None:
         assert all(" INFO " in line for line in errors.splitlines()), errors
 
 
+@pytest.mark.clause("5.4.11", "6.8.1", "6.8.4")
 async def test_sigterm_sends_clients_away_and_hands_running_requests_back(tmp_path: Path) -> None:
     async with serving(tmp_path, "--drain-grace", "200ms") as server:
         async with connected(server.url) as wire:
@@ -97,6 +98,7 @@ async def test_sigterm_sends_clients_away_and_hands_running_requests_back(tmp_pa
         assert messages[-1]["result"] == {"attempt": 2, "kept_to": 3, "at": "here"}
 
 
+@pytest.mark.clause("6.8.3")
 async def test_requests_that_finish_within_the_grace_are_delivered(tmp_path: Path) -> None:
     async with serving(tmp_path) as server, connected(server.url) as wire:
         await wire.send("request", id="q", action="slow_quick")
@@ -181,6 +183,7 @@ async def test_a_handler_that_never_ends_does_not_keep_the_process(tmp_path: Pat
         assert "handler never_ends of request n does not end" in errors
 
 
+@pytest.mark.clause("1.1.3", "5.2.1", "5.4.10")
 async def test_kill_9_loses_nothing_and_costs_no_lease_time(tmp_path: Path) -> None:
     async with serving(tmp_path, "--lease", "1h") as server, connected(server.url) as wire:
         await wire.send("request", id="k", action="survivor")

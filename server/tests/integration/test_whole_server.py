@@ -34,12 +34,14 @@ async def wire(server: Server) -> AsyncIterator[Wire]:
         yield wire
 
 
+@pytest.mark.clause("2.3.14", "5.3.2")
 async def test_a_quick_request_is_answered_at_once(wire: Wire) -> None:
     payload = {"a": [1, 1.5, None, "é\u2028"]}
     await wire.send("request", id="q-1", action="echo", payload=payload)
     assert await wire.receive() == {"type": "response", "request_id": "q-1", "result": payload}
 
 
+@pytest.mark.clause("5.4.3", "6.1.1", "6.1.2")
 async def test_a_durable_request_tells_its_whole_story(wire: Wire) -> None:
     await wire.send("request", id="d-1", action="rows", payload=3)
     messages = await wire.ended()
@@ -61,6 +63,7 @@ async def test_a_durable_request_tells_its_whole_story(wire: Wire) -> None:
     assert messages[-2]["percentage"] == 100
 
 
+@pytest.mark.clause("5.3.3")
 async def test_a_slow_quick_request_is_promoted(wire: Wire) -> None:
     await wire.send("request", id="p-1", action="slow_quick")
     messages = await wire.ended()
@@ -68,6 +71,7 @@ async def test_a_slow_quick_request_is_promoted(wire: Wire) -> None:
     assert messages[-1]["result"] == "after a while"
 
 
+@pytest.mark.clause("10.10.2")
 async def test_the_first_chunk_of_a_quick_request_promotes_it(wire: Wire) -> None:
     await wire.send("request", id="p-2", action="quick_chunk")
     messages = await wire.ended()
@@ -75,6 +79,7 @@ async def test_the_first_chunk_of_a_quick_request_promotes_it(wire: Wire) -> Non
     assert messages[-1]["result"] == 3
 
 
+@pytest.mark.clause("5.1.5", "5.1.6", "10.23.1", "10.24.1", "10.24.2")
 async def test_the_same_request_again_is_a_duplicate_and_another_one_a_conflict(
     wire: Wire, server: Server
 ) -> None:
@@ -91,6 +96,7 @@ async def test_the_same_request_again_is_a_duplicate_and_another_one_a_conflict(
         assert "seq" not in refusal
 
 
+@pytest.mark.clause("3.4.2")
 async def test_somebody_elses_request_does_not_exist(wire: Wire, server: Server) -> None:
     await wire.send("request", id="mine", action="rows", payload=1)
     await wire.ended()
@@ -99,6 +105,7 @@ async def test_somebody_elses_request_does_not_exist(wire: Wire, server: Server)
         assert (await other.receive())["error"]["code"] == "NOT_FOUND"
 
 
+@pytest.mark.clause("1.1.4", "4.5.2")
 async def test_a_log_is_read_from_any_place_after_a_drop(wire: Wire, server: Server) -> None:
     await wire.send("request", id="drop", action="rows", payload=3)
     await wire.ended()
@@ -110,6 +117,7 @@ async def test_a_log_is_read_from_any_place_after_a_drop(wire: Wire, server: Ser
         assert [m["seq"] for m in await other.ended() if "seq" in m] == [4, 5, 6]
 
 
+@pytest.mark.clause("5.6.4")
 async def test_a_running_request_is_cancelled(wire: Wire) -> None:
     await wire.send("request", id="c-1", action="wait")
     await wire.until_type("chunk")
@@ -120,6 +128,7 @@ async def test_a_running_request_is_cancelled(wire: Wire) -> None:
     assert messages[-1]["error"]["details"] == {"reason": "enough"}
 
 
+@pytest.mark.clause("5.6.3")
 async def test_a_waiting_request_is_cancelled_at_once(wire: Wire) -> None:
     await wire.send("request", id="c-2", action="rows", payload=1, delay_ms=3_600_000)
     await wire.until_type("acknowledgment")
@@ -129,6 +138,7 @@ async def test_a_waiting_request_is_cancelled_at_once(wire: Wire) -> None:
     assert messages[-1]["seq"] == 2
 
 
+@pytest.mark.clause("5.6.5")
 async def test_a_handler_that_ignores_its_cancel_is_fenced(wire: Wire) -> None:
     await wire.send("request", id="c-3", action="deaf")
     await wire.until_type("chunk")
@@ -146,6 +156,7 @@ async def test_a_deadline_ends_a_request_running_or_waiting(wire: Wire) -> None:
     assert end["type"] == "complete" or end["error"]["code"] == "TIMEOUT"
 
 
+@pytest.mark.clause("5.4.6", "5.5.2", "10.19.1")
 async def test_a_retry_goes_on_from_its_checkpoint(wire: Wire) -> None:
     await wire.send("request", id="r-1", action="twice")
     messages = [message for message in await wire.ended() if "seq" in message]
@@ -164,6 +175,7 @@ async def test_a_retry_goes_on_from_its_checkpoint(wire: Wire) -> None:
     assert messages[-1]["result"] == {"page": 1}
 
 
+@pytest.mark.clause("8.6.1", "8.6.4", "8.6.5")
 async def test_a_file_is_downloaded_by_its_owner_only(wire: Wire, server: Server) -> None:
     text = "a report " * 1000
     await wire.send("request", id="f-1", action="file", payload=text)
@@ -215,6 +227,7 @@ async def test_many_durable_requests_are_all_answered(wire: Wire) -> None:
     assert results == {f"m-{number}": number for number in range(200)}
 
 
+@pytest.mark.clause("1.1.3", "5.4.11")
 async def test_a_stopped_server_goes_on_where_it_was_when_started_again(tmp_path: Path) -> None:
     given = settings(store="sqlite", data_dir=tmp_path)
     first = Server(given, handlers)

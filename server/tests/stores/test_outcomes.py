@@ -26,6 +26,7 @@ async def bounded(write: Callable[[], Awaitable[str]], patience_ms: int = 10_000
     return await until_known("it", write, patience_ms=patience_ms, wait_for_store=lambda: False)
 
 
+@pytest.mark.clause("10.3.2")
 async def test_unavailable_is_raised_at_once_unless_something_may_have_been_written() -> None:
     write, tries = _raising(StoreUnavailable)
     with pytest.raises(StoreUnavailable):
@@ -36,6 +37,7 @@ async def test_unavailable_is_raised_at_once_unless_something_may_have_been_writ
     assert len(tries) == 4
 
 
+@pytest.mark.clause("10.3.1")
 async def test_after_an_unknown_outcome_only_unknown_is_ever_raised() -> None:
     write, _ = _raising(OutcomeUnknown, *[StoreUnavailable] * 100)
     with pytest.raises(OutcomeUnknown):
@@ -50,6 +52,7 @@ async def test_waiting_for_the_store_ends_with_its_reason() -> None:
     assert len(tries) == 3
 
 
+@pytest.mark.clause("10.3.2")
 async def test_without_bounds_both_are_repeated_until_it_is_written() -> None:
     write, tries = _raising(StoreUnavailable, OutcomeUnknown, StoreUnavailable)
     assert await until_known("it", write) == "written"

@@ -68,6 +68,7 @@ def kill(process: subprocess.Popen[str]) -> str:
     return rest
 
 
+@pytest.mark.clause("1.1.3", "5.2.1")
 @pytest.mark.slow
 async def test_what_a_killed_process_acknowledged_is_there(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
@@ -88,6 +89,7 @@ async def test_what_a_killed_process_acknowledged_is_there(tmp_path: Path) -> No
         assert stored == in_flight == events
 
 
+@pytest.mark.clause("5.4.10")
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 async def test_leases_of_a_killed_process_are_taken_back_when_the_store_opens(

@@ -32,6 +32,7 @@ async def test_a_new_file_and_its_folders_are_made_and_marked(tmp_path: Path) ->
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+@pytest.mark.clause("1.1.3")
 async def test_everything_is_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     async with scene_of(path) as scene:

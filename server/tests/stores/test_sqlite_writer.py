@@ -56,6 +56,7 @@ async def test_what_waits_is_committed_in_one_transaction(tmp_path: Path) -> Non
         assert store.commits - before == 1
 
 
+@pytest.mark.clause("1.1.2")
 async def test_nothing_is_visible_or_answered_before_the_commit(tmp_path: Path) -> None:
     async with opened(tmp_path / "x.db") as store:
         inserted, release = threading.Event(), threading.Event()
@@ -205,6 +206,7 @@ async def test_another_process_that_holds_the_lock_only_delays_a_write(tmp_path:
         assert await store.get(key_of("a")) is not None
 
 
+@pytest.mark.clause("10.28.1", "10.45.2")
 async def test_two_stores_over_one_file_see_each_others_writes(tmp_path: Path) -> None:
     async with scene_of(tmp_path / "x.db") as one, scene_of(tmp_path / "x.db") as two:
 

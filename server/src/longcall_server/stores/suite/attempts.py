@@ -19,6 +19,7 @@ from longcall_server.stores.suite.support import (
     START,
     WORKER,
     StoreTests,
+    clause,
     key_of,
     progress,
     raises,
@@ -30,6 +31,7 @@ class AttemptTests(StoreTests):
 
     # --- Claims -----------------------------------------------------------------------------------
 
+    @clause("5.4.1", "5.4.3")
     async def test_a_claim_begins_an_attempt_and_hands_over_what_it_needs(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a", payload='{"n":1}', metadata={"k": "v"})
@@ -47,6 +49,7 @@ class AttemptTests(StoreTests):
             assert await scene.types("a") == ["acknowledgment", "processing"]
             assert await scene.claim() == []
 
+    @clause("4.4.4")
     async def test_claims_go_by_priority_then_age(self) -> None:
         async with self.scene() as scene:
             for id, priority in (("a", 5), ("b", 0), ("c", 9), ("d", 5), ("e", 9)):
@@ -64,6 +67,7 @@ class AttemptTests(StoreTests):
             assert [c.record.key.id for c in claimed] == ["b", "a"]
             assert await scene.store.claim(WORKER, [], limit=5, lease_ms=1) == []
 
+    @clause("4.4.5", "10.46.4")
     async def test_a_delayed_request_is_not_claimed_before_it_is_due(self) -> None:
         async with self.scene() as scene:
             await scene.submit("later", delay_ms=100, priority=9)
@@ -90,6 +94,7 @@ class AttemptTests(StoreTests):
 
     # --- Renewals ---------------------------------------------------------------------------------
 
+    @clause("1.1.6", "5.4.1")
     async def test_a_renewal_extends_the_lease_and_keeps_the_newest_progress(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -106,6 +111,7 @@ class AttemptTests(StoreTests):
             assert (record.status, record.progress) == ("processing", progress(1, 4))
             assert len(await scene.log("a")) == 2
 
+    @clause("10.36.1")
     async def test_progress_never_goes_back(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -130,6 +136,7 @@ class AttemptTests(StoreTests):
 
     # --- Appends ----------------------------------------------------------------------------------
 
+    @clause("1.1.1")
     async def test_appends_are_numbered_without_a_gap(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -138,6 +145,7 @@ class AttemptTests(StoreTests):
             assert [frame["data"] for frame in log[2:]] == [1, 2, 3]
             assert {frame["attempt"] for frame in log[2:]} == {1}
 
+    @clause("10.18.1", "10.18.2")
     async def test_a_repeated_append_has_no_second_effect(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -146,6 +154,7 @@ class AttemptTests(StoreTests):
             assert first == again == 3
             assert len(await scene.log("a")) == 3
 
+    @clause("10.18.1")
     async def test_an_operation_out_of_turn_is_refused(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -163,6 +172,7 @@ class AttemptTests(StoreTests):
                 await scene.store.append(lease, events.complete("a", "1"), operation=1)
             assert len(await scene.log("a")) == 2
 
+    @clause("1.1.1")
     async def test_many_logs_grow_at_once_and_each_stays_dense(self) -> None:
         async with self.scene() as scene:
             ids = [f"r{n}" for n in range(20)]
@@ -177,6 +187,7 @@ class AttemptTests(StoreTests):
                 log = await scene.log(id)
                 assert [frame["data"] for frame in log[2:]] == list(range(1, 26))
 
+    @clause("5.4.4", "10.16.1", "10.16.3")
     async def test_writes_of_an_attempt_that_is_over_are_fenced(self) -> None:
         async with self.scene() as scene:
             lost = await scene.running("a")
@@ -198,6 +209,7 @@ class AttemptTests(StoreTests):
                 await scene.chunk(current, "completed", 1)
             assert (await scene.log("a"))[-1]["result"] == 2
 
+    @clause("10.16.2")
     async def test_the_clock_of_the_lease_fences_nothing(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -206,6 +218,7 @@ class AttemptTests(StoreTests):
             record = await scene.store.complete(lease, "1")
             assert record.status == "completed"
 
+    @clause("10.16.1")
     async def test_a_lease_of_another_incarnation_is_fenced(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -214,6 +227,7 @@ class AttemptTests(StoreTests):
 
     # --- Checkpoints ------------------------------------------------------------------------------
 
+    @clause("5.5.1", "5.5.2", "10.19.1")
     async def test_a_checkpoint_says_which_chunks_stand_at_the_next_attempt(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -227,6 +241,7 @@ class AttemptTests(StoreTests):
             log = await scene.log("a")
             assert [f["chunks_kept_to"] for f in log if f["type"] == "status"] == [0, 3, 3]
 
+    @clause("5.5.1", "10.19.1")
     async def test_a_checkpoint_without_an_event_keeps_all_chunks_so_far(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -241,6 +256,7 @@ class AttemptTests(StoreTests):
 
     # --- Results ----------------------------------------------------------------------------------
 
+    @clause("10.35.1")
     async def test_a_result_ends_the_log_with_progress_and_files(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a", retention_ms=500)
@@ -255,6 +271,7 @@ class AttemptTests(StoreTests):
             assert (record.lease_worker, record.lease_expires_at) == (None, None)
             assert (await scene.log("a"))[-1]["result"] == json.loads(result)
 
+    @clause("10.18.3")
     async def test_a_repeated_result_has_no_second_effect(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -267,6 +284,7 @@ class AttemptTests(StoreTests):
 
     # --- The limit of a log -----------------------------------------------------------------------
 
+    @clause("10.44.3", "10.44.4")
     async def test_a_full_log_refuses_chunks_and_still_takes_its_end(self) -> None:
         async with self.scene(max_log_bytes=20_000) as scene:
             lease = await scene.running("a")
@@ -284,6 +302,7 @@ class AttemptTests(StoreTests):
             assert (await scene.end_of("a"))["code"] == "RESOURCE_EXHAUSTED"
             assert record.log_bytes <= 20_000
 
+    @clause("10.44.3", "10.44.4")
     async def test_a_log_without_room_for_another_attempt_ends(self) -> None:
         async with self.scene(max_log_bytes=16_384) as scene:
             lease = await scene.running("a")

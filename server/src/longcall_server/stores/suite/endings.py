@@ -15,6 +15,7 @@ from longcall_server.stores.suite.support import (
     START,
     Scene,
     StoreTests,
+    clause,
     key_of,
     raises,
 )
@@ -25,6 +26,7 @@ class EndingTests(StoreTests):
 
     # --- Cancels ----------------------------------------------------------------------------------
 
+    @clause("5.6.3", "5.8.2", "10.14.2", "10.14.6")
     async def test_a_queued_request_is_cancelled_at_once(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a")
@@ -42,6 +44,7 @@ class EndingTests(StoreTests):
             await scene.store.request_cancel(key_of("a"), None)
             assert "details" not in await scene.end_of("a")
 
+    @clause("5.6.3", "10.14.1", "10.14.2")
     async def test_a_retrying_request_is_cancelled_at_once(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -50,6 +53,7 @@ class EndingTests(StoreTests):
             assert (await scene.record("a")).status == "cancelled"
             assert await scene.claim("action-of-a") == []
 
+    @clause("5.6.7", "10.14.3", "10.14.6")
     async def test_a_running_request_is_told_and_keeps_the_first_reason(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -63,6 +67,7 @@ class EndingTests(StoreTests):
             await scene.fail(lease)
             assert (await scene.end_of("a"))["details"] == {"reason": "one"}
 
+    @clause("10.14.1", "10.14.3")
     async def test_a_cancelled_attempt_is_never_followed_by_another(self) -> None:
         async with self.scene() as scene:
             for id, counted in (("failed", True), ("handed-back", False)):
@@ -76,6 +81,7 @@ class EndingTests(StoreTests):
             await scene.store.sweep()
             assert (await scene.record("lost")).status == "cancelled"
 
+    @clause("10.14.4")
     async def test_a_result_within_the_grace_wins(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a", cancel_grace_ms=1_000)
@@ -85,6 +91,7 @@ class EndingTests(StoreTests):
             record = await scene.store.complete(lease, "1")
             assert record.status == "completed"
 
+    @clause("5.6.5", "10.14.5", "10.14.6")
     async def test_the_sweep_ends_the_grace_and_fences_the_attempt(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a", cancel_grace_ms=1_000)
@@ -99,6 +106,7 @@ class EndingTests(StoreTests):
             with raises(Fenced):
                 await scene.fail(lease)
 
+    @clause("10.21.1")
     async def test_a_finished_request_is_not_changed_by_a_cancel(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -117,6 +125,7 @@ class EndingTests(StoreTests):
 
     # --- Deadlines --------------------------------------------------------------------------------
 
+    @clause("5.7.1", "5.7.3", "5.8.2", "10.22.2", "10.50.6")
     async def test_a_deadline_ends_queued_and_running_requests(self) -> None:
         async with self.scene() as scene:
             await scene.submit("queued", deadline_ms=100)
@@ -134,6 +143,7 @@ class EndingTests(StoreTests):
             with raises(Fenced):
                 await scene.store.complete(lease, "1")
 
+    @clause("10.22.2", "10.22.5")
     async def test_a_retry_due_after_the_deadline_ends_at_the_deadline(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a", deadline_ms=1_000)
@@ -144,6 +154,7 @@ class EndingTests(StoreTests):
             await scene.store.sweep()
             assert (await scene.end_of("a"))["code"] == "TIMEOUT"
 
+    @clause("10.21.2")
     async def test_a_result_after_the_deadline_stands_if_it_comes_before_the_sweep(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a", deadline_ms=1_000)
@@ -154,6 +165,7 @@ class EndingTests(StoreTests):
 
     # --- Races ------------------------------------------------------------------------------------
 
+    @clause("5.8.1", "10.21.1")
     async def test_a_thousand_races_leave_one_end_each(self) -> None:
         async with self.scene() as scene:
             order = random.Random(20_261_123)

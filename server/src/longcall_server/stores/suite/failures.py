@@ -14,6 +14,7 @@ from longcall_server.stores.suite.support import (
     LEASE_MS,
     START,
     StoreTests,
+    clause,
     key_of,
     progress,
     raises,
@@ -25,6 +26,7 @@ POLICY = RetryPolicy(max_attempts=3, backoff_initial_ms=1_000, backoff_max_ms=1_
 class FailureTests(StoreTests):
     """`fail`, lost leases and `requeue`."""
 
+    @clause("5.4.5", "5.4.6", "5.4.7")
     async def test_a_failure_is_retried_after_a_wait_with_full_jitter(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a", policy=POLICY)
@@ -53,6 +55,7 @@ class FailureTests(StoreTests):
             record = await scene.fail(lease)
             assert record.due_at == scene.clock.now + 1_500
 
+    @clause("5.4.8", "5.8.2")
     async def test_the_last_attempt_ends_the_request_with_its_error(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a", policy=POLICY)
@@ -63,6 +66,7 @@ class FailureTests(StoreTests):
             assert (record.status, record.attempt, record.failures) == ("failed", 3, 3)
             assert await scene.end_of("a") == json.loads(FAILURE)
 
+    @clause("5.4.8")
     async def test_a_final_failure_ends_the_request_at_once(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -76,6 +80,7 @@ class FailureTests(StoreTests):
             record = await scene.fail(lease, retry_after_ms=90_000)
             assert record.due_at == START + 90_000
 
+    @clause("5.4.12", "10.17.1")
     async def test_a_hand_back_is_due_at_once_and_counts_nothing(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a", policy=RetryPolicy(max_attempts=1))
@@ -85,6 +90,7 @@ class FailureTests(StoreTests):
                 lease = await scene.claim_again("a")
                 assert lease.attempt == attempt
 
+    @clause("10.18.3")
     async def test_a_repeated_failure_has_no_second_effect(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -104,6 +110,7 @@ class FailureTests(StoreTests):
                 "complete",
             ]
 
+    @clause("5.4.2", "5.4.9", "10.17.3")
     async def test_a_lost_lease_is_a_failed_attempt(self) -> None:
         async with self.scene() as scene:
             await scene.running("a", policy=RetryPolicy(2, 1_000, 1_000))
@@ -122,6 +129,7 @@ class FailureTests(StoreTests):
             assert (await scene.record("a")).status == "failed"
             assert (await scene.end_of("a"))["code"] == "INTERNAL_ERROR"
 
+    @clause("10.16.3")
     async def test_the_end_of_an_attempt_by_its_worker_is_not_the_lost_lease(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -132,6 +140,7 @@ class FailureTests(StoreTests):
 
     # --- The dead-letter list ---------------------------------------------------------------------
 
+    @clause("10.20.1", "10.20.2")
     async def test_a_dead_request_is_repeated_under_a_new_id(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running(

@@ -4,7 +4,15 @@
 from __future__ import annotations
 
 from longcall_server.stores.base import BadCursor, ListFilter, Owner
-from longcall_server.stores.suite.support import ALICE, BOB, Scene, StoreTests, key_of, raises
+from longcall_server.stores.suite.support import (
+    ALICE,
+    BOB,
+    Scene,
+    StoreTests,
+    clause,
+    key_of,
+    raises,
+)
 
 
 class ReadingTests(StoreTests):
@@ -19,6 +27,7 @@ class ReadingTests(StoreTests):
                 assert await scene.store.get(key) is None
                 assert await scene.store.read(key, 0) is None
 
+    @clause("1.1.4")
     async def test_a_log_is_read_after_a_number(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -72,6 +81,7 @@ class ReadingTests(StoreTests):
 
     # --- Listings ---------------------------------------------------------------------------------
 
+    @clause("10.47.1")
     async def test_a_listing_goes_from_the_newest_to_the_oldest(self) -> None:
         async with self.scene() as scene:
             for id in ("b", "a", "d"):
@@ -81,6 +91,7 @@ class ReadingTests(StoreTests):
             await scene.submit("bobs", BOB)
             assert await _ids(scene, ListFilter(ALICE), limit=10) == ["c", "d", "b", "a"]
 
+    @clause("4.6.4", "4.6.5")
     async def test_a_listing_is_filtered_by_status_and_action(self) -> None:
         async with self.scene() as scene:
             await scene.submit("queued")
@@ -95,6 +106,7 @@ class ReadingTests(StoreTests):
             assert await _ids(scene, ListFilter(ALICE, statuses=("new-status",)), limit=5) == []
             assert await _ids(scene, ListFilter(ALICE, action="export"), limit=5) == ["other"]
 
+    @clause("10.47.4", "10.47.5")
     async def test_pages_are_stable_while_requests_come_change_and_go(self) -> None:
         async with self.scene() as scene:
             for n in range(30):
@@ -118,6 +130,7 @@ class ReadingTests(StoreTests):
             assert len(seen) == len(set(seen))
             assert set(seen) == {f"r{n:02}" for n in range(30)} - {"r05"}
 
+    @clause("4.6.6")
     async def test_a_full_last_page_has_no_cursor(self) -> None:
         async with self.scene() as scene:
             for n in range(4):
@@ -127,6 +140,7 @@ class ReadingTests(StoreTests):
             second = await scene.store.list(ListFilter(ALICE), limit=2, cursor=first.next_cursor)
             assert (len(second.records), second.next_cursor) == (2, None)
 
+    @clause("4.6.7", "10.47.2")
     async def test_a_cursor_belongs_to_its_owner_and_filter(self) -> None:
         async with self.scene() as scene:
             for n in range(3):

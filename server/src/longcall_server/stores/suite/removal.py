@@ -19,6 +19,7 @@ from longcall_server.stores.suite.support import (
     START,
     Scene,
     StoreTests,
+    clause,
     key_of,
     raises,
 )
@@ -29,6 +30,7 @@ FILE = StoredFile("r.csv", "text/csv", 12, "ab" * 32, "1/r.csv")
 class RemovalTests(StoreTests):
     """Retention, `delete` and `sweep`."""
 
+    @clause("5.9.1", "5.9.4", "10.31.1")
     async def test_retention_removes_the_log_and_keeps_the_id(self) -> None:
         async with self.scene(id_retention_ms=5_000) as scene:
             lease = await scene.running("a", retention_ms=1_000)
@@ -48,6 +50,7 @@ class RemovalTests(StoreTests):
             page = await scene.store.list(ListFilter(ALICE), limit=10)
             assert page.records == ()
 
+    @clause("10.31.2")
     async def test_an_id_whose_log_is_gone_is_refused_whatever_it_brings(self) -> None:
         async with self.scene(id_retention_ms=5_000) as scene:
             await self._removed(scene, "a")
@@ -57,6 +60,7 @@ class RemovalTests(StoreTests):
                 )
                 assert (refused.outcome, refused.record) == (SubmitOutcome.EXPIRED, None)
 
+    @clause("10.16.1")
     async def test_an_id_is_forgotten_in_the_end_and_then_names_another_request(self) -> None:
         async with self.scene(id_retention_ms=5_000) as scene:
             old = await self._removed(scene, "a")
@@ -71,6 +75,7 @@ class RemovalTests(StoreTests):
             assert (await scene.store.renew([Renewal(old)], lease_ms=LEASE_MS))[0].lease is None
             assert len(await scene.log("a")) == 2
 
+    @clause("5.9.3")
     async def test_unfinished_requests_are_kept_for_ever(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a", retention_ms=1)

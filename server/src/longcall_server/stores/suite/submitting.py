@@ -15,6 +15,7 @@ from longcall_server.stores.suite.support import (
     START,
     WORKER,
     StoreTests,
+    clause,
     key_of,
     progress,
 )
@@ -25,6 +26,7 @@ TEXT = '{"text":"\\u0000 \\" ü € 😀","n":1e-7}'
 class SubmitTests(StoreTests):
     """`submit` without a promotion."""
 
+    @clause("5.2.2")
     async def test_a_submitted_request_is_queued_and_has_event_1(self) -> None:
         async with self.scene() as scene:
             submitted = await scene.submit("a")
@@ -75,6 +77,7 @@ class SubmitTests(StoreTests):
             assert again == first
             assert len(await scene.log("a")) == 1
 
+    @clause("5.1.5", "10.22.4", "10.23.3")
     async def test_another_submission_of_the_same_request_is_a_duplicate(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a", priority=1, deadline_ms=100)
@@ -85,6 +88,7 @@ class SubmitTests(StoreTests):
             assert (again.record.priority, again.record.deadline_at) == (1, START + 100)
             assert len(await scene.log("a")) == 1
 
+    @clause("5.1.6")
     async def test_another_payload_under_the_same_id_is_a_conflict(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a", payload="1")
@@ -92,6 +96,7 @@ class SubmitTests(StoreTests):
             assert other.outcome is SubmitOutcome.CONFLICT
             assert (await scene.record("a")).payload == "1"
 
+    @clause("5.1.5")
     async def test_a_finished_request_is_still_a_duplicate(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")
@@ -101,6 +106,7 @@ class SubmitTests(StoreTests):
             assert again.record is not None
             assert again.record.result == "42"
 
+    @clause("3.4.3", "5.1.4")
     async def test_owners_do_not_share_ids(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a", payload="1")
@@ -109,6 +115,7 @@ class SubmitTests(StoreTests):
             assert (await scene.record("a", ALICE)).payload == "1"
             assert (await scene.record("a", BOB)).payload == "2"
 
+    @clause("5.1.5")
     async def test_many_submissions_of_one_id_at_once_create_it_once(self) -> None:
         async with self.scene() as scene:
             answers = await asyncio.gather(
@@ -118,6 +125,7 @@ class SubmitTests(StoreTests):
             assert outcomes.count(SubmitOutcome.CREATED) == 1
             assert outcomes.count(SubmitOutcome.DUPLICATE) == 49
 
+    @clause("10.45.1")
     async def test_the_in_flight_limit_refuses_new_requests_of_that_owner_alone(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a", max_in_flight=2)
@@ -128,6 +136,7 @@ class SubmitTests(StoreTests):
             bobs = await scene.submit("c", BOB, max_in_flight=2)
             assert bobs.outcome is SubmitOutcome.CREATED
 
+    @clause("10.45.3")
     async def test_the_in_flight_limit_never_refuses_what_is_stored(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a", max_in_flight=1)
@@ -136,6 +145,7 @@ class SubmitTests(StoreTests):
             other = await scene.submit("a", submission="other", payload="1", max_in_flight=1)
             assert other.outcome is SubmitOutcome.CONFLICT
 
+    @clause("10.45.1")
     async def test_every_end_makes_room_under_the_in_flight_limit(self) -> None:
         async with self.scene() as scene:
             limit = 4
@@ -153,6 +163,7 @@ class SubmitTests(StoreTests):
             ]
             assert outcomes == [SubmitOutcome.CREATED] * 4 + [SubmitOutcome.OVER_LIMIT]
 
+    @clause("10.45.2")
     async def test_the_in_flight_limit_holds_for_submits_at_once(self) -> None:
         async with self.scene() as scene:
             answers = await asyncio.gather(
@@ -167,6 +178,7 @@ class PromotionTests(StoreTests):
 
     PROMOTION = Promotion(worker=WORKER, lease_ms=LEASE_MS)
 
+    @clause("5.3.4", "10.7.1", "10.22.1")
     async def test_a_promotion_stores_two_events_and_a_lease(self) -> None:
         async with self.scene() as scene:
             submitted = await scene.submit(
@@ -186,11 +198,13 @@ class PromotionTests(StoreTests):
             assert await scene.chunk(submitted.lease, "x", 1) == 3
             await scene.store.complete(submitted.lease, "1")
 
+    @clause("10.7.1")
     async def test_nobody_claims_a_promoted_request(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a", promotion=self.PROMOTION)
             assert await scene.claim() == []
 
+    @clause("10.7.2")
     async def test_a_repeated_promotion_answers_with_the_same_lease(self) -> None:
         async with self.scene() as scene:
             first = await scene.submit("a", promotion=self.PROMOTION)
@@ -198,6 +212,7 @@ class PromotionTests(StoreTests):
             assert again == first
             assert len(await scene.log("a")) == 2
 
+    @clause("10.7.2", "10.7.3")
     async def test_a_promotion_of_a_stored_id_gets_no_lease(self) -> None:
         async with self.scene() as scene:
             await scene.submit("a")
@@ -209,6 +224,7 @@ class PromotionTests(StoreTests):
             assert (other.outcome, other.lease) == (SubmitOutcome.CONFLICT, None)
             assert await scene.types("a") == ["acknowledgment"]
 
+    @clause("10.12.1")
     async def test_a_promotion_can_bring_a_cancel_along(self) -> None:
         async with self.scene() as scene:
             promotion = Promotion(

@@ -6,9 +6,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from longcall_server.core import events
 from longcall_server.core.lifecycle import RetryPolicy
@@ -35,6 +35,18 @@ WORKER = "worker-1"
 LEASE_MS = 30_000
 START = 1_800_000_000_000
 FAILURE = '{"code":"HANDLER_ERROR","message":"no luck","retryable":true}'
+
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def clause(*numbers: str) -> Callable[[Test], Test]:
+    """Says which clauses of PROTOCOL.md a test of the suite proves; pytest need not be there."""
+
+    def mark(test: Test) -> Test:
+        test.__dict__["clauses"] = numbers
+        return test
+
+    return mark
 
 
 class ManualClock:
