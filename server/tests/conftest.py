@@ -12,6 +12,9 @@ from gateway_stage import Stage
 
 from longcall_server import Handlers, JsonValue, RequestContext
 
+# Its assertions tell what they compared, as those of a test module do; before anybody imports it.
+pytest.register_assert_rewrite("longcall_server.stores.suite")
+
 
 @pytest.fixture
 def stage() -> Stage:

@@ -70,17 +70,20 @@ def claim(
     return pick(backlog, names, running, limits, turns or Turns(), limit=limit)
 
 
+@pytest.mark.clause("4.4.4")
 def test_within_a_tenant_the_least_rank_is_first_over_all_actions() -> None:
     backlog = Backlog({"t": {"a": [3, 9], "b": [1, 5], "c": [0]}})
     assert claim(backlog, "a", "b", limit=3) == [1, 3, 5]
 
 
+@pytest.mark.clause("4.4.4", "5.4.15")
 def test_a_step_of_priority_is_worth_a_minute_of_waiting() -> None:
     assert rank(9, 1_000) < rank(5, 1_000) < rank(0, 1_000)
     assert rank(0, 0) == rank(9, 9 * AGING_MS)
     assert rank(0, 0) < rank(9, 9 * AGING_MS + 1)
 
 
+@pytest.mark.clause("5.4.15")
 def test_no_priority_keeps_a_request_waiting_for_ever() -> None:
     # One place, and a request of the highest priority comes with each that is taken.
     low = rank(0, 0)
@@ -92,6 +95,7 @@ def test_no_priority_keeps_a_request_waiting_for_ever() -> None:
     pytest.fail("the request of the lowest priority was never taken")
 
 
+@pytest.mark.clause("5.4.14")
 def test_one_tenants_backlog_does_not_delay_anothers_first_request() -> None:
     backlog = Backlog({"big": {"a": range(10_000)}, "small": {"a": [99_999]}})
     turns = Turns()
@@ -103,6 +107,7 @@ def test_one_tenants_backlog_does_not_delay_anothers_first_request() -> None:
     assert backlog.read < 20, "a claim reads no further than it must"
 
 
+@pytest.mark.clause("5.4.14")
 def test_tenants_take_turns() -> None:
     backlog = Backlog(
         {name: {"a": range(n, n + 9)} for n, name in ((0, "x"), (10, "y"), (20, "z"))}

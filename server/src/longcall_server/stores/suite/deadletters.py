@@ -13,6 +13,7 @@ from longcall_server.stores.suite.support import (
     START,
     Scene,
     StoreTests,
+    clause,
     key_of,
 )
 
@@ -46,6 +47,7 @@ async def names(
 class DeadLetterTests(StoreTests):
     """`dead_letters`; `requeue` stands with the failures, `delete` with the removals."""
 
+    @clause("5.4.13")
     async def test_the_list_shows_the_failed_of_all_owners_the_newest_end_first(self) -> None:
         async with self.scene() as scene:
             assert await names(scene) == []
@@ -131,6 +133,7 @@ class DeadLetterTests(StoreTests):
             await scene.store.requeue(key_of("a"), "b")
             assert [id for _, _, id in await names(scene)] == ["a"]
 
+    @clause("5.4.13")
     async def test_retention_and_deletion_take_from_the_list(self) -> None:
         async with self.scene() as scene:
             await fail(scene, "kept")

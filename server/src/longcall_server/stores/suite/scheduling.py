@@ -8,7 +8,7 @@ from collections import Counter
 
 from longcall_server.core.scheduling import AGING_MS, ConcurrencyLimits
 from longcall_server.stores.base import Claimed, Owner
-from longcall_server.stores.suite.support import WORKER, Scene, StoreTests
+from longcall_server.stores.suite.support import WORKER, Scene, StoreTests, clause
 
 BOLT = Owner("bolt", "bob")
 CARE = Owner("care", "carol")
@@ -17,6 +17,7 @@ CARE = Owner("care", "carol")
 class SchedulingTests(StoreTests):
     """`claim` among many; the decision itself is that of `core.scheduling`."""
 
+    @clause("5.4.14")
     async def test_one_tenants_backlog_does_not_delay_anothers_first_request(self) -> None:
         async with self.scene() as scene:
             for n in range(300):
@@ -26,6 +27,7 @@ class SchedulingTests(StoreTests):
             claimed = [*await scene.claim(limit=1), *await scene.claim(limit=1)]
             assert ids(claimed).count("first") == 1
 
+    @clause("5.4.14")
     async def test_tenants_take_turns_whatever_their_priorities(self) -> None:
         async with self.scene() as scene:
             for n in range(6):
@@ -40,6 +42,7 @@ class SchedulingTests(StoreTests):
             assert Counter(order[:3]) == Counter("abc")
             assert "".join(order[3:]).replace("ab", "").replace("ba", "") == ""
 
+    @clause("5.4.15")
     async def test_a_request_that_waits_overtakes_younger_ones_of_greater_priority(self) -> None:
         async with self.scene() as scene:
             await scene.submit("old", priority=0)
