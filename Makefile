@@ -5,7 +5,7 @@ BIN  := .venv/bin
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate conformance chaos drain format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate conformance chaos drain stalled format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ chaos: ## kill -9 the server 200 times under load, and judge what 50 clients saw
 drain: ## SIGTERM 50 times with requests running and queued: nobody sees an error (ROUNDS=, SEED=)
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@$(CHAOS) term $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+
+stalled: ## a reader stops at the level of TCP while 50 MB come: bounded, harmless, nothing lost
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@LONGCALL_STALLED=long $(BIN)/pytest -q server/tests/integration/test_stalled_reader.py
 
 format: ## let the formatters have their way
 	@$(TOOL) tools/format.py

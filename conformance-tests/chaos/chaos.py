@@ -35,7 +35,7 @@ from workload import Asked
 from longcall_conformance.referee.checker import check
 from longcall_conformance.referee.observations import ObservationFile
 from longcall_conformance.referee.tokens import claims, sign
-from longcall_conformance.runner.manifest import Manifest, ServerProcess
+from longcall_conformance.runner.manifest import Manifest, ServerFailed, ServerProcess
 
 HERE = Path(__file__).parent
 DRAIN_SECONDS = 300
@@ -86,11 +86,15 @@ async def _run(mode: str, rounds: int, clients: int, seed: int, out: Path) -> Ve
         people = _clients(ask, everybody[1:], board, files)
         scene = Scene(server, board, people, rng, rounds, verdicts, everybody[0])
         running = [asyncio.create_task(client.run()) for client in people]
+        patience = 0.0
         try:
             await {"kill": kill_rounds.play, "term": term_rounds.play}[mode](scene)
+            patience = DRAIN_SECONDS
+        except ServerFailed as failure:
+            verdicts.find("server", str(failure))
         finally:
             board.stop()
-            _, late = await asyncio.wait(running, timeout=DRAIN_SECONDS)
+            _, late = await asyncio.wait(running, timeout=patience)
             for task in late:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)

@@ -43,7 +43,11 @@ class Wire:
 
     async def send(self, type: str, **fields: Any) -> None:
         """Sends one message."""
-        await self._socket.send(json.dumps({"type": type} | fields))
+        await self.send_text(json.dumps({"type": type} | fields))
+
+    async def send_text(self, text: str) -> None:
+        """Sends a text frame."""
+        await self._socket.send(text)
 
     async def receive(self) -> Message:
         """The next message; pings are answered by nobody."""
