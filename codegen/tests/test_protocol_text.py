@@ -124,6 +124,20 @@ def test_what_the_schema_cites_exists() -> None:
     assert sorted(numbers - known) == []
 
 
+@pytest.mark.clause("2.4.2")
+def test_a_duration_is_an_integer_of_milliseconds_and_its_name_says_so() -> None:
+    fields = [
+        (name, field, BUNDLE["$defs"].get(str(field.get("$ref")).rpartition("/")[2], field))
+        for definition in BUNDLE["$defs"].values()
+        for name, field in definition.get("properties", {}).items()
+    ]
+    durations = [name for name, field, _ in fields if "millisecond" in field.get("description", "")]
+    assert len(durations) > 3
+    assert [name for name in durations if not name.endswith("_ms")] == []
+    timed = [(name, form["type"]) for name, _, form in fields if name.endswith("_ms")]
+    assert {form for _, form in timed} == {"integer"}
+
+
 @pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda text: f"from {text[:40].strip()}")
 def test_a_dialogue_is_numbered_messages_and_remarks(dialogue: str) -> None:
     lines = [LINE.fullmatch(line) for line in dialogue.splitlines()]

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 from service_harness import ANN, desk, limits, principal
 
-from longcall_server import Handlers, JsonValue, RequestContext
+from longcall_server import HandlerError, Handlers, JsonValue, RequestContext
 from longcall_server.answers import (
     Acknowledged,
     Answered,
@@ -223,7 +223,7 @@ async def test_a_stored_id_is_looked_up_before_every_check(
         assert code(await at.submit("echo", {"a": 1})) == "CONFLICT"
 
 
-@pytest.mark.clause("6.6.5")
+@pytest.mark.clause("6.6.5", "10.50.5")
 async def test_too_many_unfinished_requests_are_refused_as_retryable(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -234,6 +234,34 @@ async def test_too_many_unfinished_requests_are_refused_as_retryable(
         assert code(refusal) == "RESOURCE_EXHAUSTED"
         assert refusal.error.retryable
         assert isinstance(await at.submit("wait", id="a", who=BOB), Acknowledged)
+        await at.cancel("a")
+        await at.node.finished(at.key("a"))
+        # What was refused as retryable is taken under the same id.
+        taken = await at.submit("wait", id="c")
+        assert isinstance(taken, Acknowledged)
+        assert not taken.duplicate
+
+
+@pytest.mark.clause("10.50.4")
+async def test_a_request_that_failed_as_retryable_is_run_again_under_a_new_id_only(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    runs: list[str] = []
+
+    @handlers.register("busy", attempts=1)
+    async def busy(ctx: RequestContext) -> None:
+        runs.append(ctx.request_id)
+        raise HandlerError("busy", "Not now.", retryable=True)
+
+    async with desk(handlers, tmp_path) as at:
+        await at.submit("busy", id="a")
+        record = await at.node.finished(at.key("a"))
+        assert json.loads(record.error or "")["retryable"] is True
+        again = await at.submit("busy", id="a")
+        assert again.duplicate
+        await at.submit("busy", id="b")
+        await at.node.finished(at.key("b"))
+        assert runs == ["a", "b"]
 
 
 @pytest.mark.clause("5.9.4", "7.2.1", "10.31.2")

@@ -327,6 +327,37 @@ async def test_unknown_outcomes_are_repeated_without_a_second_effect(
     assert {"complete", "fail", ("append", 3)} <= store.doubted
 
 
+@pytest.mark.clause("5.5.3")
+async def test_a_handler_is_told_of_a_write_once_it_is_stored(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    go_on, entered, told = asyncio.Semaphore(0), asyncio.Queue[int](), list[str]()
+
+    class Slow(MemoryStore):
+        async def append(self, lease: Lease, draft: Any, **options: Any) -> int:
+            entered.put_nowait(options["operation"])
+            await go_on.acquire()
+            return await super().append(lease, draft, **options)
+
+    @handlers.register("work")
+    async def work(ctx: RequestContext) -> None:
+        await ctx.chunk("x")
+        told.append("chunk")
+        await ctx.save_checkpoint("here")
+        told.append("checkpoint")
+
+    async with node(handlers, tmp_path, store=Slow()) as at:
+        key = await at.submit("work")
+        for stored in ([], ["chunk"]):
+            await entered.get()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert told == stored
+            go_on.release()
+        await at.finished(key)
+    assert told == ["chunk", "checkpoint"]
+
+
 async def test_a_cancel_in_the_midst_of_a_write_does_not_break_the_numbering(
     handlers: Handlers, tmp_path: Path
 ) -> None:

@@ -38,7 +38,7 @@ class Wire:
     """One connection after its `welcome`."""
 
     def __init__(self, socket: ClientConnection, welcome: Message) -> None:
-        self._socket = socket
+        self.socket = socket
         self.welcome = welcome
 
     async def send(self, type: str, **fields: Any) -> None:
@@ -47,12 +47,12 @@ class Wire:
 
     async def send_text(self, text: str) -> None:
         """Sends a text frame."""
-        await self._socket.send(text)
+        await self.socket.send(text)
 
     async def receive(self) -> Message:
         """The next message; pings are answered by nobody."""
         async with asyncio.timeout(PATIENCE):
-            message: Message = json.loads(await self._socket.recv())
+            message: Message = json.loads(await self.socket.recv())
         return message
 
     async def until(self, condition: Callable[[Message], bool]) -> list[Message]:
@@ -75,9 +75,9 @@ class Wire:
         async with asyncio.timeout(PATIENCE):
             try:
                 while True:
-                    await self._socket.recv()
+                    await self.socket.recv()
             except ConnectionClosed:
-                return self._socket.close_code
+                return self.socket.close_code
 
 
 def is_terminal(message: Message) -> bool:

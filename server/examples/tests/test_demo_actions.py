@@ -57,3 +57,13 @@ async def test_health_tells_which_server_and_since_when() -> None:
 async def test_a_clock_set_back_reads_as_no_uptime() -> None:
     started = datetime.now(UTC) + timedelta(hours=1)
     assert (await registration("health").function(context(started))).uptime_ms == 0
+
+
+@pytest.mark.clause("5.3.7")
+async def test_a_quick_action_that_is_repeated_has_no_further_effect() -> None:
+    # This context has nothing to write with: whoever wrote would fail.
+    here = context(datetime.now(UTC))
+    echo, health = registration("echo"), registration("health")
+    assert await echo.function(here, [1]) == await echo.function(here, [1])
+    first, second = await health.function(here), await health.function(here)
+    assert first.model_copy(update={"uptime_ms": 0}) == second.model_copy(update={"uptime_ms": 0})

@@ -24,6 +24,14 @@ def test_retryable_is_what_the_table_says_unless_given() -> None:
     assert error_info(ErrorCode.CONFLICT, "x", retryable=True).retryable
 
 
+@pytest.mark.clause("7.1.1")
+def test_an_error_is_made_with_a_code_of_the_table_only() -> None:
+    assert set(ERROR_CODES) == set(ErrorCode)
+    assert error_info(ErrorCode.TIMEOUT, "x").code == "TIMEOUT"
+    with pytest.raises(ValueError, match="MY_CODE"):
+        error_info(ErrorCode("MY_CODE"), "x")
+
+
 @pytest.mark.clause("2.4.3")
 def test_absent_fields_are_absent() -> None:
     text = error_info(ErrorCode.INTERNAL_ERROR, "x").model_dump_json()

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
-from longcall_server.core import frames
+from longcall_server.core import events, frames
 from longcall_server.core.codes import ErrorCode
 from longcall_server.core.errors import Answered, error_info
 from longcall_server.core.messages import ServerMessage
@@ -18,7 +19,7 @@ ODD = 'a"\\\u2028\u0000\U0001f600'
 INFO = error_info(ErrorCode.NOT_FOUND, ODD, retry_after_ms=5, details={"x": ODD})
 
 
-@pytest.mark.clause("2.2.2")
+@pytest.mark.clause("2.2.2", "2.3.10")
 @pytest.mark.parametrize(
     "frame",
     [
@@ -38,5 +39,23 @@ INFO = error_info(ErrorCode.NOT_FOUND, ODD, retry_after_ms=5, details={"x": ODD}
 )
 def test_a_frame_is_the_text_of_its_model(frame: str) -> None:
     model = SERVER_MESSAGE.validate_json(frame, by_alias=True, by_name=False)
-    assert json.loads(model.model_dump_json()) == json.loads(frame)
+    assert json.loads(model.model_dump_json()) == json.loads(frame, object_pairs_hook=_unique)
     assert "\n" not in frame
+
+
+@pytest.mark.clause("4.3.1")
+def test_an_error_has_a_number_only_where_it_ends_a_log() -> None:
+    error = INFO.model_dump_json()
+    for frame in (
+        frames.refusal(INFO, Answered("request", request_id="r.1")),
+        frames.refusal(INFO, Answered("attach", request_id="r.1")),
+        frames.executed_error("r.1", error),
+    ):
+        assert "seq" not in json.loads(frame)
+    assert json.loads(events.error("r.1", error).frame(7))["seq"] == 7
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in members]
+    assert len(set(keys)) == len(keys), keys
+    return dict(members)

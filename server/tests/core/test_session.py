@@ -332,6 +332,18 @@ def test_requests_over_the_rate_are_refused_with_the_time_to_wait() -> None:
     assert isinstance(message, RequestMessage)
 
 
+@pytest.mark.clause("10.45.4")
+def test_each_connection_is_held_to_the_limits_of_its_own_welcome() -> None:
+    for burst in (1, 4):
+        session = new_session(message_burst=burst, messages_per_minute=1)
+        session.receive('{"type":"hello","token":"t"}', T0)
+        welcome = only(session.authenticated(Who(), T0))
+        assert welcome["limits"]["message_burst"] == burst
+        answers = [session.receive(REQUEST, T0)[0] for _ in range(burst + 1)]
+        assert all(isinstance(answer, RequestMessage) for answer in answers[:-1])
+        assert isinstance(answers[-1], Send)
+
+
 @pytest.mark.clause("10.45.5", "10.45.6")
 def test_the_other_messages_are_never_refused_but_make_the_reading_pause() -> None:
     session = open_session(message_burst=2, messages_per_minute=60)

@@ -146,7 +146,7 @@ async def test_the_context_tells_of_the_call(start: Start) -> None:
     }
 
 
-@pytest.mark.clause("7.2.1", "7.2.2", "10.50.7")
+@pytest.mark.clause("7.1.1", "7.2.1", "7.2.2", "10.50.7")
 async def test_a_handler_error_carries_its_own_code_and_details(start: Start) -> None:
     async def fail(ctx: RequestContext) -> None:
         raise HandlerError("no_such_source", "There is no such source.", True, {"name": "x"})

@@ -250,12 +250,12 @@ async def slow_reader(at: Harness) -> Peer:
 
 def unsent(at: Harness) -> int:
     """The most that any connection holds."""
-    held = [
-        connection._outbox._transport.get_write_buffer_size()
-        for connection in at.app[GATEWAY].connections
-        if isinstance(connection, Connection)
-    ]
-    return max(held)
+    return max(c._outbox._transport.get_write_buffer_size() for c in connections(at))
+
+
+def connections(at: Harness) -> list[Connection]:
+    """Those that are open."""
+    return [c for c in at.app[GATEWAY].connections if isinstance(c, Connection)]
 
 
 @pytest.mark.clause("6.4.1", "10.25.3")
@@ -288,6 +288,34 @@ async def test_a_slow_reader_is_bounded_and_loses_nothing(
         assert [message["seq"] for message in seen[last + 1 :]] == list(range(1, 204))
 
 
+@pytest.mark.clause("6.4.2")
+async def test_nothing_more_is_read_from_a_client_that_takes_nothing(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    bounds = limits(max_log_bytes=64 << 20)
+    settings = GatewaySettings(send_buffer_bytes=131_072)
+    async with gateway(handlers, tmp_path, settings=settings, bounds=bounds) as at:
+        fast = await at.welcomed()
+        await fast.request("pour", 200)
+        await fast.until(is_terminal)
+        slow = await slow_reader(at)
+        await slow.hello()
+        slow.ws._reader._protocol.pause_reading()
+        await slow.attach(0)
+        async with asyncio.timeout(20):
+            while not any(connection._outbox.is_blocked for connection in connections(at)):
+                await fast.pinged()
+        # The one after which it stops reading, and the one that is not read.
+        await slow.request("wait", id="before")
+        await slow.request("wait", id="behind")
+        for _ in range(20):
+            await fast.pinged()
+        assert await at.desk.store.get(at.desk.key("behind")) is None
+        slow.ws._reader._protocol.resume_reading()
+        await slow.until(lambda message: message.get("request_id") == "behind")
+        assert await at.desk.store.get(at.desk.key("behind")) is not None
+
+
 @pytest.mark.clause("6.1.3")
 async def test_a_long_log_does_not_hold_up_a_short_one(handlers: Handlers, tmp_path: Path) -> None:
     async with gateway(handlers, tmp_path, bounds=limits(max_log_bytes=64 << 20)) as at:
@@ -305,7 +333,18 @@ async def test_a_long_log_does_not_hold_up_a_short_one(handlers: Handlers, tmp_p
         assert sum(message["request_id"] == "long" for message in seen) < 100
 
 
-async def test_a_reader_that_takes_nothing_is_closed(handlers: Handlers, tmp_path: Path) -> None:
+@pytest.mark.clause("6.4.3")
+async def test_a_reader_that_takes_nothing_is_closed(
+    handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    close = Connection.close
+
+    def noted(connection: Connection, code: CloseCode | int, reason: str) -> None:
+        codes.append(int(code))
+        close(connection, code, reason)
+
+    monkeypatch.setattr(Connection, "close", noted)
     settings = GatewaySettings(stall_timeout_ms=100, close_timeout_ms=50)
     bounds = limits(max_log_bytes=64 << 20)
     async with gateway(handlers, tmp_path, settings=settings, bounds=bounds) as at:
@@ -319,6 +358,7 @@ async def test_a_reader_that_takes_nothing_is_closed(handlers: Handlers, tmp_pat
         await fast.ws.close()
         async with asyncio.timeout(20):
             await at.app[GATEWAY].empty()
+        assert codes == [4408]
         assert await (await at.welcomed()).ask({"type": "ping"}) == {"type": "pong"}
 
 
@@ -348,6 +388,19 @@ async def test_a_drain_says_goaway_goes_on_and_closes_who_stays(at: Harness, sta
     await mover.ws.close()
     assert await stayer.close_code() == 1012
     assert await newcomer.close_code() == 1012
+    await draining
+
+
+@pytest.mark.clause("6.8.2")
+async def test_clients_that_are_sent_away_do_not_all_come_back_at_once(at: Harness) -> None:
+    peers = [await at.welcomed() for _ in range(12)]
+    draining = asyncio.create_task(
+        drain(at.app, code=CloseCode.SERVICE_RESTART, reason="a new version", grace_s=600)
+    )
+    waits = {(await peer.receive())["reconnect_after_ms"] for peer in peers}
+    assert len(waits) > 1
+    for peer in peers:
+        await peer.ws.close()
     await draining
 
 

@@ -14,7 +14,7 @@ from gateway_harness import Harness, gateway, token
 from gateway_stage import Stage, code, is_terminal, until_last_replay
 from service_harness import limits
 
-from longcall_server import Handlers
+from longcall_server import HandlerError, Handlers, RequestContext
 from longcall_server.gateway.app import GatewaySettings
 
 # --- The upgrade ---------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ async def test_too_many_messages_are_refused_and_pings_only_slowed(
 # --- Requests ------------------------------------------------------------------------------------
 
 
-@pytest.mark.clause("5.3.1", "10.24.5")
+@pytest.mark.clause("2.2.1", "5.3.1", "10.24.5")
 async def test_a_durable_request_is_followed_to_its_end(at: Harness) -> None:
     peer = await at.welcomed()
     await peer.request("count", 3)
@@ -372,6 +372,30 @@ async def test_a_new_attach_replaces_the_cursor(at: Harness, stage: Stage) -> No
         else:
             replay.append(message["seq"])
             assert replay == list(range(replay[0], replay[0] + len(replay)))
+
+
+@pytest.mark.clause("10.9.1")
+async def test_a_quick_handler_that_fails_is_told_as_having_run(
+    handlers: Handlers, at: Harness
+) -> None:
+    @handlers.register("fail", durable=False)
+    async def fail(ctx: RequestContext) -> None:
+        raise HandlerError("EMPTY", "There is nothing.", details={"looked": "here"})
+
+    peer = await at.welcomed()
+    await peer.request("fail")
+    assert await peer.receive() == {
+        "type": "error",
+        "request_id": "r1",
+        "reply_to": "request",
+        "executed": True,
+        "error": {
+            "code": "HANDLER_ERROR",
+            "message": "There is nothing.",
+            "retryable": False,
+            "details": {"code": "EMPTY", "details": {"looked": "here"}},
+        },
+    }
 
 
 @pytest.mark.clause("4.4.1")

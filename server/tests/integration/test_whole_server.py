@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -39,6 +40,19 @@ async def test_a_quick_request_is_answered_at_once(wire: Wire) -> None:
     payload = {"a": [1, 1.5, None, "é\u2028"]}
     await wire.send("request", id="q-1", action="echo", payload=payload)
     assert await wire.receive() == {"type": "response", "request_id": "q-1", "result": payload}
+
+
+@pytest.mark.clause("2.2.5")
+async def test_a_message_may_come_in_fragments_with_pings_between_them(wire: Wire) -> None:
+    text = json.dumps({"type": "request", "id": "q-2", "action": "echo", "payload": "größe"})
+
+    async def fragments() -> AsyncIterator[str]:
+        for start in range(0, len(text), 7):
+            yield text[start : start + 7]
+            await wire.socket.ping()
+
+    await wire.socket.send(fragments(), text=True)
+    assert await wire.receive() == {"type": "response", "request_id": "q-2", "result": "größe"}
 
 
 @pytest.mark.clause("5.4.3", "6.1.1", "6.1.2")

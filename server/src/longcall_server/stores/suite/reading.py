@@ -130,6 +130,18 @@ class ReadingTests(StoreTests):
             assert len(seen) == len(set(seen))
             assert set(seen) == {f"r{n:02}" for n in range(30)} - {"r05"}
 
+    @clause("10.47.3")
+    async def test_each_page_keeps_to_the_filter_as_requests_are_then(self) -> None:
+        async with self.scene() as scene:
+            for n in range(5):
+                await scene.submit(f"r{n}")
+            where = ListFilter(ALICE, statuses=("queued",))
+            first = await scene.store.list(where, limit=2)
+            await scene.store.request_cancel(key_of("r1"), None)
+            rest = await scene.store.list(where, limit=9, cursor=first.next_cursor)
+            pages = [[record.key.id for record in page.records] for page in (first, rest)]
+            assert pages == [["r4", "r3"], ["r2", "r0"]]
+
     @clause("4.6.6")
     async def test_a_full_last_page_has_no_cursor(self) -> None:
         async with self.scene() as scene:

@@ -83,6 +83,18 @@ class RemovalTests(StoreTests):
             assert (await scene.store.sweep()).removed == ()
             assert (await scene.record("a")).status == "queued"
 
+    @clause("10.33.1")
+    async def test_readers_do_not_extend_the_retention(self) -> None:
+        async with self.scene() as scene:
+            lease = await scene.running("a", retention_ms=1_000)
+            await scene.store.complete(lease, "1")
+            scene.clock.advance(999)
+            await scene.log("a")
+            await scene.store.list(ListFilter(ALICE), limit=10)
+            assert (await scene.record("a")).expires_at == START + 1_000
+            scene.clock.advance(1)
+            assert (await scene.store.sweep()).removed == (key_of("a"),)
+
     async def test_a_finished_request_can_be_deleted_and_its_id_stays(self) -> None:
         async with self.scene() as scene:
             lease = await scene.running("a")

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a connection follows: nothing falls between the reads, and progress keeps its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_harness import Harness, gateway
+from gateway_stage import Stage, is_terminal
+
+from longcall_server import Handlers, RequestContext
+from longcall_server.gateway.app import GatewaySettings
+
+
+@pytest.mark.clause("6.2.1")
+async def test_what_happens_right_behind_the_read_of_an_attach_is_not_missed(
+    handlers: Handlers, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = GatewaySettings(poll_ms=3_600_000)
+    async with gateway(handlers, tmp_path, settings=settings) as at:
+        await at.desk.submit("wait")
+        await stage.started.wait()
+        read = at.desk.store._inner.read
+
+        async def read_and_end_it(*args: Any, **options: Any) -> Any:
+            found = await read(*args, **options)
+            if not stage.go_on.is_set():
+                stage.go_on.set()
+                await at.desk.node.finished(at.desk.key())
+            return found
+
+        monkeypatch.setattr(at.desk.store._inner, "read", read_and_end_it)
+        peer = await at.welcomed()
+        await peer.attach(0)
+        seen = await peer.until(is_terminal)
+        assert seen[0]["request"]["last_seq"] == 2, "the snapshot was read before the end"
+        assert [message.get("seq") for message in seen] == [None, 1, 2, 3]
+
+
+@pytest.mark.clause("10.10.3", "10.10.4")
+async def test_progress_from_before_the_promotion_waits_for_it_and_the_newest_is_kept(
+    handlers: Handlers, stage: Stage, at: Harness
+) -> None:
+    @handlers.register("early", durable=False)
+    async def early(ctx: RequestContext) -> None:
+        for percentage in (1.0, 2.0, 3.0):
+            await ctx.progress(percentage)
+        await stage.enter(ctx)
+        await stage.go_on.wait()
+        await ctx.chunk("this promotes it")
+
+    peer = await at.welcomed()
+    await peer.request("early")
+    await stage.started.wait()
+    assert await peer.ask({"type": "ping"}) == {"type": "pong"}
+    stage.go_on.set()
+    seen = await peer.until(is_terminal)
+    assert seen[0]["type"] == "acknowledgment"
+    progress = [message["percentage"] for message in seen if message["type"] == "progress"]
+    assert progress == [3.0]
