@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from longcall_server.stores.base import IncompatibleStore
+from longcall_server.stores.base import IncompatibleStore, StoreUnavailable
 
 APPLICATION_ID = 0x4C43_5331
 """Marks the file as ours: `LCS1`."""
@@ -141,16 +144,23 @@ MIGRATIONS = (_VERSION_1, _VERSION_2)
 VERSION = len(MIGRATIONS)
 
 
+class FileInUse(StoreUnavailable):
+    """Somebody else has the file open."""
+
+
 def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
     """Opens the file for writing, creates or migrates it, and returns the write connection.
 
-    Raises `IncompatibleStore` for a file of another program or of a newer version, untouched, and
-    `sqlite3.Error` when the file cannot be opened or written.
+    Raises `IncompatibleStore` for a file of another program or of a newer version, untouched;
+    `FileInUse` for one of an older version that another process has open; and `sqlite3.Error` when
+    the file cannot be opened or written.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise IncompatibleStore(f"SQLite {needed} is needed, this is {sqlite3.sqlite_version}")
     _make_folder(path.parent)
+    if path.exists():
+        _replace_older_version(path)
     connection = connect(path)
     try:
         # One transaction, or a process that makes the file right now is seen half done.
@@ -176,6 +186,57 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA cache_size = -32768")
     return connection
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection beside which nobody else has one; raises `FileInUse` if somebody has.
+
+    Every connection that has read holds a shared lock on a file in WAL mode until it is closed,
+    whatever the version of the program.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise FileInUse(f"{path} is in use") from None
+            raise
+        connection.execute("COMMIT")  # the lock stays
+        yield connection
+    finally:
+        connection.close()
+
+
+def _replace_older_version(path: Path) -> None:
+    """Migrates a file of an older version, in one transaction and with nobody else at it: a server
+    of the older version would go on with tables that it does not know."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+    while 0 < (version := _version_of(path)) < VERSION:
+        try:
+            with alone(path) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                _migrate(connection, _check(connection, path))
+                connection.execute("COMMIT")
+        except FileInUse:
+            # It may be another process that wants the same.
+            if time.monotonic() > deadline:
+                raise FileInUse(
+                    f"{path} has version {version} and must become version {VERSION}, but another "
+                    "process has it open: stop the servers of the older version first"
+                ) from None
+            time.sleep(random.uniform(0.01, 0.1))
+
+
+def _version_of(path: Path) -> int:
+    connection = connect(path)
+    try:
+        connection.execute("BEGIN")
+        return _check(connection, path)
+    finally:
+        connection.close()
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> int:
