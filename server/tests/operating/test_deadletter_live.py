@@ -31,7 +31,7 @@ async def test_a_requeued_request_runs_on_the_server_and_a_purged_one_is_refused
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without_environment(monkeypatch)
-    given = settings(store="sqlite", data_dir=tmp_path / "data", poll="200ms")
+    given = settings(store="sqlite", data_dir=tmp_path / "data", poll="10m")
 
     async def command(*arguments: str) -> list[dict[str, Any]]:
         def give() -> None:

@@ -15,8 +15,10 @@ from longcall_server.operating.failure import CommandFailed
 
 
 def add_commands(commands: Any) -> None:
-    """Adds `deadletter`."""
+    """Adds `deadletter`, `backup` and `restore`."""
     _add_deadletter(commands)
+    _add_backup(commands)
+    _add_restore(commands)
 
 
 def _add_deadletter(commands: Any) -> None:
@@ -62,6 +64,31 @@ def _add_deadletter(commands: Any) -> None:
     _add_choice(purge)
     purge.add_argument("--yes", action="store_true", help="do not ask")
     _add_json(purge)
+
+
+def _add_backup(commands: Any) -> None:
+    backup = commands.add_parser(
+        "backup",
+        help="save the database and the files of requests",
+        description="Writes the database of this moment, and the files that its requests have, "
+        "into one tar file. Servers go on working meanwhile.",
+    )
+    backup.add_argument("file", metavar="FILE", help="the backup, e.g. longcall.tar")
+    backup.add_argument("--force", action="store_true", help="replace FILE if it is there")
+    _add_data_dir(backup)
+    backup.set_defaults(run=_backup)
+
+
+def _add_restore(commands: Any) -> None:
+    restore = commands.add_parser(
+        "restore",
+        help="put a backup in the place of the data folder",
+        description="Checks a backup and puts its database and files into the data folder, which "
+        "no server may use meanwhile. What was there is kept aside.",
+    )
+    restore.add_argument("file", metavar="FILE", help="what `backup` wrote")
+    _add_data_dir(restore)
+    restore.set_defaults(run=_restore)
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
@@ -116,12 +143,24 @@ def _deadletter(options: argparse.Namespace) -> int:
     return _carry_out(deadletter.run, options)
 
 
+def _backup(options: argparse.Namespace) -> int:
+    from longcall_server.operating import backup  # noqa: PLC0415  (see the module's text)
+
+    return _carry_out(backup.run, options)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from longcall_server.operating import restore  # noqa: PLC0415  (see the module's text)
+
+    return _carry_out(restore.run, options)
+
+
 def _carry_out(
     command: Callable[[Settings, argparse.Namespace], None], options: argparse.Namespace
 ) -> int:
     """Runs a command and makes its exit code."""
     try:
-        command(load_settings(data_dir=options.data_dir), options)
+        command(load_settings(data_dir=options.data_dir, store="sqlite"), options)
         sys.stdout.flush()
     except CommandFailed as error:
         print(f"longcall-server: {error}", file=sys.stderr)

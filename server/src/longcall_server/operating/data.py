@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data folder as an operator's command opens it: it must be there already."""
+"""The data folder as an operator's command finds it: it must be there already."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from longcall_server.config import Settings, milliseconds
+from longcall_server.config import Settings
+from longcall_server.engines import Engines, open_engines
 from longcall_server.operating.failure import CommandFailed
-from longcall_server.stores.base import Store, StoreLimits, StoreUnavailable
-from longcall_server.stores.sqlite import SqliteStore
+from longcall_server.stores.base import StoreUnavailable
 
 
 def existing_database(settings: Settings) -> Path:
@@ -25,17 +26,26 @@ def existing_database(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncIterator[Store]:
-    """The store of the data folder, opened beside the servers that use it."""
-    limits = StoreLimits(
-        max_log_bytes=settings.max_log_bytes, id_retention_ms=milliseconds(settings.id_retention)
-    )
-    store = SqliteStore(existing_database(settings), limits=limits)
+async def opened(settings: Settings) -> AsyncIterator[Engines]:
+    """The engines of the data folder, beside the servers that use it, which hear its rings."""
+    existing_database(settings)
+    async with AsyncExitStack() as stack:
+        try:
+            engines = await stack.enter_async_context(
+                open_engines(settings, follows=False, listens=False)
+            )
+        except (StoreUnavailable, OSError) as error:
+            raise CommandFailed(str(error)) from error
+        try:
+            yield engines
+        except StoreUnavailable as error:
+            raise CommandFailed(str(error)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        await store.open()
-    except StoreUnavailable as error:
-        raise CommandFailed(str(error)) from error
-    try:
-        yield store
+        os.fsync(descriptor)
     finally:
-        await store.close()
+        os.close(descriptor)

@@ -14,16 +14,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from longcall_server.config import Settings, SettingsError
+from longcall_server.engines import Engines
 from longcall_server.files import FileStore
 from longcall_server.operating import choice, letters
-from longcall_server.operating.data import opened_store
+from longcall_server.operating.data import opened
 from longcall_server.operating.failure import CommandFailed
 from longcall_server.operating.output import json_text, print_json, print_table
-from longcall_server.stores.base import IdTaken, OutcomeUnknown, Record, Store, StoreUnavailable
+from longcall_server.stores.base import IdTaken, OutcomeUnknown, Record
 from longcall_server.stores.outcomes import until_known
 
 T = TypeVar("T")
-Verb = Callable[[Store, Settings, argparse.Namespace], Awaitable[None]]
+Verb = Callable[[Engines, argparse.Namespace], Awaitable[None]]
 
 _AT_ONCE = 50
 """Changes that may share a transaction; servers get their turn in between."""
@@ -39,19 +40,16 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
 
 
 async def _opened(settings: Settings, options: argparse.Namespace, verb: Verb) -> None:
-    async with opened_store(settings) as store:
+    async with opened(settings) as engines:
         try:
-            await verb(store, settings, options)
-        except StoreUnavailable as error:
-            raise CommandFailed(str(error)) from error
+            await verb(engines, options)
         except OutcomeUnknown as error:
-            problem = (
-                f"{error}: whether the last changes were made is not known; repeat the command"
-            )
-            raise CommandFailed(problem) from error
+            problem = "whether the last changes were made is not known; give the command again"
+            raise CommandFailed(f"{error}: {problem}") from error
 
 
-async def _list(store: Store, settings: Settings, options: argparse.Namespace) -> None:
+async def _list(engines: Engines, options: argparse.Namespace) -> None:
+    store = engines.store
     left = options.limit
     rows: list[Sequence[str]] = []
     async for page in choice.pages(store, choice.asked_for(store, options)):
@@ -70,17 +68,20 @@ async def _list(store: Store, settings: Settings, options: argparse.Namespace) -
         print("there are no dead letters", file=sys.stderr)
 
 
-async def _show(store: Store, settings: Settings, options: argparse.Namespace) -> None:
+async def _show(engines: Engines, options: argparse.Namespace) -> None:
+    store = engines.store
     found = await choice.one(store, options.id, options)
     record = await store.get(found.key)
     if not isinstance(record, Record):
         raise CommandFailed(f"{letters.said(found.key)} has just been removed")
     ((_, new_id),) = await letters.with_new_ids(store, [record])
-    shown = await letters.whole(store, record, new_id, settings.files_dir)
+    shown = await letters.whole(store, record, new_id, engines.files_dir)
     print(json_text(shown, indent=2))
 
 
-async def _requeue(store: Store, settings: Settings, options: argparse.Namespace) -> None:
+async def _requeue(engines: Engines, options: argparse.Namespace) -> None:
+    store = engines.store
+
     async def repeat(record: Record) -> str:
         new_id = options.new_id or letters.requeued_id(record)
         try:
@@ -92,6 +93,7 @@ async def _requeue(store: Store, settings: Settings, options: argparse.Namespace
             ) from None
         if fresh is None:
             raise CommandFailed("it has just been removed")
+        engines.bus.work_available()
         return fresh.key.id
 
     def tell(record: Record, new_id: str) -> None:
@@ -103,16 +105,18 @@ async def _requeue(store: Store, settings: Settings, options: argparse.Namespace
     await _each(await choice.chosen(store, options), repeat, tell)
 
 
-async def _purge(store: Store, settings: Settings, options: argparse.Namespace) -> None:
+async def _purge(engines: Engines, options: argparse.Namespace) -> None:
+    store = engines.store
     chosen = await choice.chosen(store, options)
     if not chosen or not (options.yes or _agreed(chosen)):
         return
-    files = FileStore(settings.files_dir)
+    files = FileStore(engines.files_dir)
 
     async def remove(record: Record) -> None:
         removed = await _known(lambda: store.delete(record.key))
         # What an interruption leaves behind here, the next start of a server finds.
         await asyncio.to_thread(files.remove, [file.location for file in removed or ()])
+        engines.bus.request_changed(record.key)
 
     def tell(record: Record, _: None) -> None:
         if options.json:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random as _random
 import sqlite3
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ from longcall_server.stores.changes import Changes, Failure
 from longcall_server.stores.sqlite import reads
 from longcall_server.stores.sqlite.checkpoints import Checkpointer
 from longcall_server.stores.sqlite.lanes import ReadLane, WriteLane
+from longcall_server.stores.sqlite.occupancy import FolderLock
 from longcall_server.stores.sqlite.schema import SYNCHRONOUS, connect, prepare
 from longcall_server.stores.sqlite.sweeps import Sweep, Sweeps
 from longcall_server.stores.sqlite.writes import Writes
@@ -73,6 +75,7 @@ class SqliteStore:
         self._path = Path(path)
         self._rules = Changes(limits or StoreLimits(), random)
         self._clock = clock
+        self._lock = FolderLock(self._path.parent)
         self._checkpointer = Checkpointer(self._connect)
         turns = Turns()
         self._writer = WriteLane(
@@ -91,6 +94,7 @@ class SqliteStore:
         or of another program. A closed store is not opened again: make a new one.
         """
         try:
+            await asyncio.to_thread(self._lock.share)
             # The first connection makes the file, and the writer closes last.
             await self._writer.start()
             await self._reader.start()
@@ -110,6 +114,7 @@ class SqliteStore:
         await self._reader.stop()
         self._checkpointer.stop()
         await self._writer.stop()
+        self._lock.release()
 
     def now(self) -> int:
         """The store's clock: milliseconds since the epoch."""

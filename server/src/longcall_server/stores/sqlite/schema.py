@@ -158,7 +158,7 @@ def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise IncompatibleStore(f"SQLite {needed} is needed, this is {sqlite3.sqlite_version}")
-    _make_folder(path.parent)
+    make_folder(path.parent)
     if path.exists():
         _replace_older_version(path)
     connection = connect(path)
@@ -288,11 +288,11 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         return
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Makes a missing folder such that a crash does not take it away with what is in it."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     if os.name == "posix":
         descriptor = os.open(folder.parent, os.O_RDONLY)

@@ -115,11 +115,14 @@ class Sweeps:
         record = record_of(row)
         return self._remove(record) if lifecycle.is_finished(record.status) else None
 
-    def take_back(self) -> None:
-        """Takes the leases of dead processes back; all that use this file are on this machine."""
+    def take_back(self, *, everyone: bool = False) -> None:
+        """Takes the leases of dead processes back; all that use this file are on this machine.
+
+        `everyone`: this is a copy of the file that no worker has ever seen.
+        """
         workers = [worker for (worker,) in self._execute(LEASED).fetchall()]
         for worker in workers:
-            if not is_dead(worker, one_machine=True):
+            if not everyone and not is_dead(worker, one_machine=True):
                 continue
             for (record_id,) in self._execute(LEASED_BY, (worker,)).fetchall():
                 record = self._writes.present(record_id)
