@@ -239,6 +239,38 @@ def test_request_whose_caller_gave_up_after_sending_is_settled_then_detached() -
     assert script.sent() == []
 
 
+@pytest.mark.clause("9.3.3")
+def test_nothing_ends_a_request_but_its_server_however_long_it_takes() -> None:
+    script = ready()
+    state, reader = script.reading()
+    for _ in range(24 * 60):
+        script.advance(30)
+        script.send({"type": "ping"})
+        script.advance(30)
+        script.send({"type": "ping"})
+    assert state.outcome is None
+    assert not reader.is_over
+    assert set(kinds(script.sent())) == {"pong"}
+    script.send(complete("r", 2))
+    assert state.outcome is not None
+
+
+@pytest.mark.clause("10.46.5")
+def test_a_priority_changes_nothing_in_the_order_of_sending_and_none_of_answers_is_expected() -> (
+    None
+):
+    script = Script()
+    states = [
+        script.submit(request_id, priority=priority)
+        for request_id, priority in (("a", 0), ("b", 9), ("c", 5))
+    ]
+    script.connect()
+    assert [m["id"] for m in script.sent()] == ["a", "b", "c"]
+    for request_id in ("c", "a", "b"):
+        script.send({"type": "response", "request_id": request_id, "result": request_id})
+    assert [state.outcome.result for state in states if state.outcome] == ["a", "b", "c"]
+
+
 # Ids.
 
 

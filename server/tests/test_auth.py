@@ -188,6 +188,16 @@ def test_an_action_needs_a_permission_that_matches_it(
     assert _holder(permission).may_request(action) is allowed
 
 
+@pytest.mark.clause("3.5.6")
+def test_a_permission_that_nobody_knows_is_no_defect_and_allows_nothing() -> None:
+    principal = Authenticator(SETTINGS).verify(
+        token(permissions=["teleport:*", "", "request:echo", "requests:write:tenant"])
+    )
+    assert principal.may_request("echo")
+    assert not principal.may_request("teleport")
+    assert not principal.may_list("bob")
+
+
 @pytest.mark.clause("3.4.4", "3.5.8")
 def test_only_a_tenant_reader_lists_others() -> None:
     assert _holder("requests:read:tenant").may_list("bob")

@@ -14,6 +14,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"LONGCALL_{name.upper()}", raising=False)
 
 
+@pytest.mark.clause("10.31.1")
 def test_every_option_has_a_default_but_the_key() -> None:
     settings = load_settings()
     assert (settings.host, settings.port, settings.store) == ("127.0.0.1", 8765, "sqlite")

@@ -143,6 +143,21 @@ async def test_a_lost_connection_stops_nothing(
         assert gate.ends == ["done"]
 
 
+@pytest.mark.clause("5.3.5")
+async def test_a_lost_connection_does_not_hold_the_promotion_back(
+    handlers: Handlers, gate: Gate, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, settings=AT_ONCE) as at:
+        run = await running(at, gate)
+        waiting = asyncio.create_task(run.outcome())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert isinstance(await run.outcome(), Acknowledged)
+        gate.open.set()
+        assert (await at.node.finished(at.key())).result == '"through"'
+
+
 # --- Promotion -----------------------------------------------------------------------------------
 
 

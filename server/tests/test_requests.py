@@ -20,6 +20,7 @@ from longcall_server.answers import (
     Listed,
     Refused,
 )
+from longcall_server.auth import Principal
 from longcall_server.core.messages import RequestMessage
 from longcall_server.requests import ServiceSettings
 from longcall_server.stores.base import (
@@ -264,7 +265,7 @@ async def test_a_request_that_failed_as_retryable_is_run_again_under_a_new_id_on
         assert runs == ["a", "b"]
 
 
-@pytest.mark.clause("5.9.4", "7.2.1", "10.31.2")
+@pytest.mark.clause("5.9.1", "5.9.4", "7.2.1", "10.31.2")
 async def test_an_id_whose_log_is_gone_is_refused_as_expired(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -273,7 +274,10 @@ async def test_an_id_whose_log_is_gone_is_refused_as_expired(
     async with desk(handlers, tmp_path, store=store, idle=True) as at:
         await at.submit("wait")
         await at.cancel()
-        now += 86_400_001
+        now += 86_399_999
+        await store.sweep()
+        assert isinstance(await at.attach(), Attached)
+        now += 1
         await store.sweep()
         for action in ("wait", "sum", "echo", "nothing"):
             refusal = await at.submit(action)
@@ -281,6 +285,49 @@ async def test_an_id_whose_log_is_gone_is_refused_as_expired(
             assert refusal.error.details == {"reason": "expired"}
         assert code(await at.attach()) == "NOT_FOUND"
         assert code(await at.cancel()) == "NOT_FOUND"
+
+
+@pytest.mark.clause("5.9.1")
+async def test_each_action_has_the_retention_that_it_was_registered_with(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    @handlers.register("brief", retention=timedelta(minutes=1))
+    async def brief(ctx: RequestContext) -> None: ...
+
+    async with desk(handlers, tmp_path) as at:
+        await at.submit("brief")
+        record = await at.node.finished(at.key())
+        assert record.finished_at is not None
+        assert record.expires_at == record.finished_at + 60_000
+
+
+# --- Who may what ---------------------------------------------------------------------------------
+
+
+@pytest.mark.clause("3.5.5")
+async def test_nobody_needs_a_permission_for_requests_of_their_own(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with desk(handlers, tmp_path, idle=True) as at:
+        await at.submit("wait")
+        nobody = Principal(ANN.owner, frozenset(), ANN.expires_at, ANN.principal_id)
+        assert isinstance(await at.attach(who=nobody), Attached)
+        assert ids(await at.list(who=nobody)) == ["r1"]
+        assert ids(await at.list(who=nobody, sub="ann")) == ["r1"]
+        assert isinstance(await at.cancel(who=nobody), CancelAccepted)
+        assert code(await at.submit("wait", id="r2", who=nobody)) == "FORBIDDEN"
+
+
+@pytest.mark.clause("3.3.2")
+async def test_nothing_that_a_client_writes_names_the_owner(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    names = {"tenant_id": "other", "tenant": "other", "sub": "bob", "user": "bob", "owner": "bob"}
+    async with desk(handlers, tmp_path, idle=True) as at:
+        await at.submit("wait", names, metadata=names, traceparent="bob")
+        assert (await at.node.record(at.key())).key.owner == ANN.owner
+        assert code(await at.attach(who=BOB)) == "NOT_FOUND"
+        assert code(await at.attach(who=STRANGER)) == "NOT_FOUND"
 
 
 # --- A store that fails --------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_the_size_limit_counts_bytes_and_lets_exactly_the_limit_through() -> Non
     assert caught.value.info.details == {"limit": size - 1, "size": size}
 
 
-@pytest.mark.clause("4.3.5", "4.3.7", "10.2.1", "10.2.2", "10.46.1")
+@pytest.mark.clause("4.3.5", "4.3.7", "10.2.1", "10.2.2", "10.46.1", "10.46.2")
 @pytest.mark.parametrize(
     ("text", "answered"),
     [

@@ -60,3 +60,31 @@ async def test_progress_from_before_the_promotion_waits_for_it_and_the_newest_is
     assert seen[0]["type"] == "acknowledgment"
     progress = [message["percentage"] for message in seen if message["type"] == "progress"]
     assert progress == [3.0]
+
+
+@pytest.mark.clause("4.5.5")
+async def test_a_log_that_was_sent_to_its_end_is_watched_no_more(at: Harness) -> None:
+    peer = await at.welcomed()
+    watched = at.desk.node.bus._followers
+    for follow in (True, False):
+        await peer.request("count", 2, id=f"r-{follow}")
+        await peer.until(is_terminal)
+        await peer.attach(0, f"r-{follow}", follow=follow)
+        await peer.until(is_terminal)
+        await peer.pinged()
+        assert watched == {}
+
+
+@pytest.mark.clause("4.5.1", "10.2.3")
+async def test_each_attach_and_cancel_has_its_snapshot_in_the_order_of_asking(at: Harness) -> None:
+    peer = await at.welcomed()
+    await peer.request("count", 1)
+    await peer.until(is_terminal)
+    asked = ["attach", "cancel", "cancel", "attach", "cancel"]
+    for kind in asked:
+        place = {"after_seq": 4} if kind == "attach" else {}
+        await peer.send({"type": kind, "request_id": "r1", **place})
+    seen = [await peer.receive() for _ in asked]
+    assert [message.get("reply_to") for message in seen] == asked
+    assert {message["type"] for message in seen} == {"snapshot"}
+    assert await peer.ask({"type": "ping"}) == {"type": "pong"}
