@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -63,10 +64,18 @@ async def test_a_close_ends_all_work() -> None:
     for name in ("a", "b"):
         lanes.run(name, step(log, name, asyncio.Event()))
         lanes.run(name, step(log, "never", asyncio.Event()))
-    task = lanes.spawn(asyncio.sleep(3600))
+    task = lanes.spawn(lambda: asyncio.sleep(3600))
     await turn()
     await lanes.close()
     assert task.cancelled()
     assert log == ["a begins", "b begins"]
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_work_that_never_began_leaves_nothing_behind() -> None:
+    lanes, log = Lanes(10), list[str]()
+    lanes.run("a", step(log, "a", asyncio.Event()))
+    await lanes.close()
+    gc.collect()  # would warn of a coroutine that was never awaited
+    assert log == []

@@ -340,6 +340,31 @@ async def test_a_read_without_following_ends_at_its_snapshot(at: Harness, stage:
     assert await reader.ask({"type": "ping"}) == {"type": "pong"}
 
 
+@pytest.mark.clause("10.25.2")
+async def test_who_follows_right_behind_a_read_hears_the_end(at: Harness, stage: Stage) -> None:
+    peer, reader = await at.welcomed(), await at.welcomed()
+    await peer.request("wait")
+    await peer.until(lambda message: message["type"] == "status")
+    gates = [asyncio.Event(), asyncio.Event()]
+    waiting = iter(gates)
+
+    async def hold() -> None:
+        await next(waiting).wait()
+
+    at.desk.store.before["read"] = hold
+    await reader.attach(0, follow=False)
+    await reader.attach(2)
+    await reader.pinged()
+    gates[0].set()
+    # The read is over while the other attach is being decided.
+    assert [(await reader.receive()).get("seq") for _ in range(3)] == [None, 1, 2]
+    gates[1].set()
+    assert (await reader.receive())["type"] == "snapshot"
+    del at.desk.store.before["read"]
+    stage.go_on.set()
+    assert [message["seq"] for message in await reader.until(is_terminal)] == [3]
+
+
 @pytest.mark.clause("4.5.6", "4.5.7")
 async def test_after_a_detach_nothing_more_comes(at: Harness, stage: Stage) -> None:
     peer, other = await at.welcomed(), await at.welcomed()

@@ -98,7 +98,9 @@ class Decider:
             case DetachMessage(request_id=lane):
                 work = partial(self._detach, message)
             case ListMessage():
-                self._lanes.spawn(self._guarded(message, partial(self._list, principal, message)))
+                self._lanes.spawn(
+                    partial(self._guarded, message, partial(self._list, principal, message))
+                )
                 return
             case _:
                 assert_never(message)
@@ -166,7 +168,7 @@ class Decider:
                 self._outbox.post(acknowledgment(outcome.record, duplicate=outcome.duplicate))
             else:
                 delivery = partial(self._deliver, message, key, outcome)
-                task = self._lanes.spawn(self._guarded(message, delivery))
+                task = self._lanes.spawn(partial(self._guarded, message, delivery))
                 self._delivering[message.id] = task
 
     async def _deliver(self, message: RequestMessage, key: RequestKey, outcome: Outcome) -> None:
@@ -190,15 +192,20 @@ class Decider:
         if not isinstance(outcome, Acknowledged):
             await self._outbox.send(_frame(message, outcome))
             return
-        if follower is None:
-            # Not watched until now: what came meanwhile is found by reading.
-            follower = self._feed.watch(key)
+        is_watched = follower is not None
+        follower = self._feed.watch(key)
+        if not is_watched:
+            # What came until now is found by reading.
             follower.is_behind = True
-        await self._feed.acknowledge(follower, outcome.record, duplicate=outcome.duplicate)
+        try:
+            await self._feed.acknowledge(follower, outcome.record, duplicate=outcome.duplicate)
+        finally:
+            self._feed.release(follower)
 
     async def _attach(self, principal: Principal, message: AttachMessage) -> None:
         follower = self._feed.watch(RequestKey(principal.owner, message.request_id))
         try:
+            await self._quick_delivered(message.request_id)
             found = await self._service.attach(principal, message)
             if isinstance(found, Refused):
                 await self._refuse(message, found)
@@ -210,6 +217,7 @@ class Decider:
     async def _detach(self, message: DetachMessage) -> None:
         if message.request_id in self._quick:
             self._detached[message.request_id] = None
+        await self._quick_delivered(message.request_id)
         self._feed.detach(message.request_id)
 
     async def _cancel(self, principal: Principal, message: CancelMessage) -> None:

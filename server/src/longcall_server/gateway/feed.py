@@ -45,6 +45,7 @@ class Follower:
     __slots__ = (
         "_feed",
         "cursor",
+        "holds",
         "is_behind",
         "is_held_back",
         "is_live",
@@ -58,6 +59,8 @@ class Follower:
         self._feed = feed
         self.key = key
         self.cursor: Cursor | None = None
+        self.holds = 0
+        """Answers that are being decided and may open a cursor here."""
         self.is_live = False
         """The answer that opened the cursor has been sent: its frames may follow."""
         self.is_behind = False
@@ -134,16 +137,21 @@ class Feed:
     # --- What the connection's messages do --------------------------------------------------------
 
     def watch(self, key: RequestKey) -> Follower:
-        """Begins to watch a request, before anything of it is read (PROTOCOL 6.2.1)."""
+        """Begins to watch a request, before anything of it is read (PROTOCOL 6.2.1).
+
+        The watch lasts until it is released, even if an older cursor ends meanwhile.
+        """
         follower = self._followers.get(key.id)
         if follower is None:
             follower = Follower(self, key)
             follower.unwatch = self._bus.watch_request(key, follower)
             self._followers[key.id] = follower
+        follower.holds += 1
         return follower
 
     def release(self, follower: Follower) -> None:
-        """Ends a watch from which no cursor came; an older cursor goes on."""
+        """What began with `watch` is decided; a cursor that was opened goes on."""
+        follower.holds -= 1
         if follower.cursor is None:
             self._forget(follower)
 
@@ -238,6 +246,7 @@ class Feed:
     async def close(self) -> None:
         """Ends everything."""
         for follower in tuple(self._followers.values()):
+            follower.holds = 0
             self._forget(follower)
         if self._pump is not None:
             self._pump.cancel()
@@ -312,6 +321,8 @@ class Feed:
         follower.cursor = None
         follower.is_live = False
         follower.read_already = None
+        if follower.holds > 0:
+            return
         follower.unwatch()
         if self._followers.get(follower.key.id) is follower:
             del self._followers[follower.key.id]

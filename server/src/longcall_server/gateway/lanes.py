@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeAlias
 
 Work: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -31,9 +32,9 @@ class Lanes:
             self._queued += 1
             return
         self._lanes[lane] = []
-        self.spawn(self._work_off(lane, work))
+        self.spawn(partial(self._work_off, lane, work))
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Work) -> asyncio.Task[None]:
         """Runs work that waits for none."""
         task = asyncio.create_task(self._run(work))
         self._tasks.add(task)
@@ -79,9 +80,10 @@ class Lanes:
             work = waiting.pop(0)
             self._queued -= 1
 
-    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, work: Work) -> None:
+        # Called here and not before: cancelled before its first step, it leaves nothing behind.
         try:
-            await work
+            await work()
         finally:
             # Not a callback of the task: that would cost a turn of the loop for each message.
             task = asyncio.current_task()
