@@ -5,7 +5,7 @@ BIN  := .venv/bin
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate conformance chaos drain stalled format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate conformance soak chaos drain stalled format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ check-generate: ## fail if a generated file is not what schema/ and the tests sa
 
 conformance: ## every SDK and the server against the one suite
 	@$(TOOL) tools/run_tests.py --only conformance
+
+soak: ## the server's heart through 200,000 random schedules, replayable by seed (SCHEDULES=, FIRST=, JOBS=)
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@cd server/tests && $(CURDIR)/$(BIN)/python -m simulation --schedules $(or $(SCHEDULES),200000) $(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS))
 
 chaos: ## kill -9 the server 200 times under load, and judge what 50 clients saw (ROUNDS=, SEED=)
 	@$(TOOL) tools/environment.py dev >/dev/null

@@ -27,6 +27,8 @@ TOX_ENVIRONMENTS = {
     "conformance": "conformance-tests",
     "examples": "server/examples",
 }
+# A part of its own: schedules by the thousand say nothing more in another environment.
+SIMULATION = "server/tests/simulation"
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def python_tests() -> Iterator[Part]:
         tests = run("tox", "run", "-e", name)
         wants = ("node", "go") if name == "codegen" else ()
         yield Part(name, "test", (tests,), wants=wants, fast=(fast(f"{folder}/tests"),))
+        if name == "server":
+            yield Part("simulation", "test", (run("pytest", SIMULATION),))
 
 
 def fast(tests: str) -> Command:

@@ -2,7 +2,7 @@
 import configparser
 
 from environment import PACKAGES, ROOT
-from parts import PYTHON_PACKAGES, TOX_ENVIRONMENTS, all_parts
+from parts import PYTHON_PACKAGES, SIMULATION, TOX_ENVIRONMENTS, all_parts
 from sources import tracked
 
 
@@ -47,6 +47,15 @@ def test_tox_has_the_environments_that_are_run() -> None:
     assert settings["tox"]["env_list"].replace(" ", "").split(",") == list(TOX_ENVIRONMENTS)
     for name, folder in TOX_ENVIRONMENTS.items():
         assert settings[f"testenv:{name}"]["commands"].endswith(f" {folder}/tests")
+
+
+def test_the_simulation_is_run_once() -> None:
+    parts = [
+        part for part in all_parts() for command in part.commands if SIMULATION in command.argv
+    ]
+
+    assert [part.name for part in parts] == ["simulation"]
+    assert f"--ignore {SIMULATION} " in (ROOT / "tox.ini").read_text()
 
 
 def test_the_fast_loop_leaves_out_what_is_slow() -> None:
