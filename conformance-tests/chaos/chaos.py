@@ -40,6 +40,7 @@ from longcall_conformance.runner.manifest import Manifest, ServerFailed, ServerP
 HERE = Path(__file__).parent
 DRAIN_SECONDS = 300
 """A limit for a run that hangs; a drain takes seconds."""
+_SHOWN = 50
 RAW_EVERY = 5
 """One client of so many is a raw one."""
 
@@ -60,8 +61,10 @@ def main() -> int:
     out.mkdir(parents=True)
     print(f"{options.mode}: {rounds} rounds, {options.clients} clients, SEED={seed}", flush=True)
     verdicts = asyncio.run(_run(options.mode, rounds, options.clients, seed, out))
-    for finding in verdicts.findings[:50]:
+    for finding in verdicts.findings[:_SHOWN]:
         print(f"  {finding}")
+    if len(verdicts.findings) > _SHOWN:
+        print(f"  and {len(verdicts.findings) - _SHOWN} more")
     if verdicts.findings:
         print(f"what the clients and the server wrote is in {out}")
     print(verdicts.closing_line())

@@ -70,6 +70,8 @@ async def chain(ctx: RequestContext, work: Work, *, checkpoints: bool) -> JsonVa
             await ctx.chunk(link, checkpoint=[number + 1, state])
         else:
             await ctx.chunk(link)
+    # What the attempt before reported died with it, and there may have been nothing left to do.
+    await ctx.progress(100)
     return finished(state, work.steps)
 
 
