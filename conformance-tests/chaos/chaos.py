@@ -38,8 +38,6 @@ from longcall_conformance.referee.tokens import claims, sign
 from longcall_conformance.runner.manifest import Manifest, ServerFailed, ServerProcess
 
 HERE = Path(__file__).parent
-DRAIN_SECONDS = 300
-"""A limit for a run that hangs; a drain takes seconds."""
 _SHOWN = 50
 RAW_EVERY = 5
 """One client of so many is a raw one."""
@@ -52,6 +50,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=None, help="default: kill 200, term 50")
     parser.add_argument("--clients", type=int, default=50, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=None, help="default: a fresh one, printed")
+    parser.add_argument("--handlers", default="chaos", help="a name of server.yaml")
+    parser.add_argument(
+        "--patience", type=float, default=300, help="seconds for all to end, default: %(default)s"
+    )
     parser.add_argument("--out", type=Path, default=HERE.parent / "out" / "chaos")
     options = parser.parse_args()
     rounds = options.rounds or {"kill": 200, "term": 50}[options.mode]
@@ -60,7 +62,8 @@ def main() -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     print(f"{options.mode}: {rounds} rounds, {options.clients} clients, SEED={seed}", flush=True)
-    verdicts = asyncio.run(_run(options.mode, rounds, options.clients, seed, out))
+    with _kept_port() as port:
+        verdicts = asyncio.run(_run(options, rounds, seed, port, out))
     for finding in verdicts.findings[:_SHOWN]:
         print(f"  {finding}")
     if len(verdicts.findings) > _SHOWN:
@@ -71,12 +74,15 @@ def main() -> int:
     return 0 if verdicts.passed else 1
 
 
-async def _run(mode: str, rounds: int, clients: int, seed: int, out: Path) -> Verdicts:
+async def _run(
+    options: argparse.Namespace, rounds: int, seed: int, port: int, out: Path
+) -> Verdicts:
+    mode, clients = options.mode, options.clients
     secret = secrets.token_hex(32)
     verdicts, board, rng = Verdicts(), Board(), Random(seed)
-    with _free_port() as port:
-        manifest = Manifest.load(HERE / "server.yaml")
-        server = ServerProcess(manifest, {"handlers": "chaos"}, HERE, secret, port=port)
+    manifest = Manifest.load(HERE / "server.yaml")
+    needs = {"handlers": options.handlers}
+    server = ServerProcess(manifest, needs, HERE, secret, port=port)
     begun = time.monotonic()
     try:
         await server.start()
@@ -92,7 +98,7 @@ async def _run(mode: str, rounds: int, clients: int, seed: int, out: Path) -> Ve
         patience = 0.0
         try:
             await {"kill": kill_rounds.play, "term": term_rounds.play}[mode](scene)
-            patience = DRAIN_SECONDS
+            patience = options.patience
         except ServerFailed as failure:
             verdicts.find("server", str(failure))
         finally:
@@ -111,7 +117,7 @@ async def _run(mode: str, rounds: int, clients: int, seed: int, out: Path) -> Ve
         if (server.data / "server.log").exists():
             shutil.copy(server.data / "server.log", out)
         if verdicts.findings:
-            shutil.copytree(server.data, out / "data", dirs_exist_ok=True)
+            shutil.copytree(server.data, out / "data", ignore=_what_is_no_file)
         await server.stop()
     return verdicts
 
@@ -156,22 +162,30 @@ def _judge(scene: Scene, files: list[Path], seconds: float) -> None:
     print(f"{scene.summary}, {seconds:.0f} s", flush=True)
 
 
-@contextmanager
-def _free_port() -> Iterator[int]:
-    """A port that no connection is given by chance.
+def _what_is_no_file(folder: str, names: list[str]) -> list[str]:
+    """Sockets and pipes of the server, which cannot be copied."""
+    paths = [Path(folder, name) for name in names]
+    return [path.name for path in paths if not (path.is_file() or path.is_dir())]
 
-    While the server is away its clients go on connecting to it: to a port of the ephemeral range
-    one of them would at some time be connected to itself, and keep the server from coming back.
+
+@contextmanager
+def _kept_port() -> Iterator[int]:
+    """A port that is the server's for the whole run, also while there is no server.
+
+    While it is away its clients go on connecting to it: to a port of the ephemeral range one of
+    them would at some time be connected to itself, and keep the server from coming back. And it
+    is kept from other runs: a socket that listens can bind beside one that does not, if both
+    reuse the address; who looks for a free port does not.
     """
     for port in range(20_011, 32_000, 7):
         with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sock.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        yield port
-        return
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            yield port
+            return
     raise SystemExit("no port is free")
 
 

@@ -73,7 +73,10 @@ class SdkClient:
                 await self._request(client, request_id, asked)
             except Exception as error:
                 self._observed.note("trouble", request_id, text=repr(error))
-            self._board.saw_end(request_id)
+                if isinstance(error, longcall.ConnectionClosed):
+                    return  # for good
+            finally:
+                self._board.saw_end(request_id)
 
     async def _request(self, client: longcall.Client, request_id: str, asked: Asked) -> None:
         try:
