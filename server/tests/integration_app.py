@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import timedelta
 
 from longcall_server import (
@@ -67,6 +68,27 @@ async def wait(ctx: RequestContext) -> None:
     await asyncio.Event().wait()
 
 
+@handlers.register("half")
+async def half(ctx: RequestContext, details: JsonValue) -> None:
+    """Reports its progress and runs until it is cancelled."""
+    await ctx.progress(50, "half of it", details)
+    await asyncio.Event().wait()
+
+
+@handlers.register("a_second")
+async def a_second(ctx: RequestContext) -> int:
+    """Does a second of work, and says in which attempt."""
+    await ctx.chunk("begun")
+    await asyncio.sleep(1)
+    return ctx.attempt
+
+
+@handlers.register("pid")
+async def pid(ctx: RequestContext) -> int:
+    """Says where it runs."""
+    return os.getpid()
+
+
 @handlers.register("deaf", cancel_grace=timedelta(milliseconds=50))
 async def deaf(ctx: RequestContext) -> None:
     """Ignores its cancel, and goes only when it is fenced."""
@@ -112,6 +134,15 @@ async def survivor(ctx: RequestContext) -> JsonValue:
         await ctx.chunk("void")
         await asyncio.Event().wait()
     return {"attempt": ctx.attempt, "kept_to": ctx.chunks_kept_to, "at": ctx.checkpoint}
+
+
+@handlers.register("quick_survivor", durable=False)
+async def quick_survivor(ctx: RequestContext) -> JsonValue:
+    """A quick handler that is promoted, and waits for the end of its server."""
+    if ctx.checkpoint is None:
+        await ctx.chunk("kept", checkpoint="here")
+        await asyncio.Event().wait()
+    return {"attempt": ctx.attempt, "at": ctx.checkpoint}
 
 
 @handlers.register("file")

@@ -1,34 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real server processes, ready to be talked to, signalled and killed."""
+"""Real processes of the server under test: servers and workers on one data folder."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from wire import PATIENCE, SECRET
 
 HERE = Path(__file__).parent
+_numbers = itertools.count()
 
 
 class Process:
-    """A server process that is ready."""
+    """A process that is ready."""
 
     def __init__(self, process: asyncio.subprocess.Process, ready: dict[str, Any]) -> None:
         self._process = process
-        self.url: str = ready["url"]
         self.ready = ready
+        """What its ready file says."""
         self.pid: int = ready["pid"]
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, of a server."""
+        return str(self.ready["url"])
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    async def said(self) -> bytes:
+        """The next line on standard error."""
+        assert self._process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            return await self._process.stderr.readline()
 
     async def ended(self) -> tuple[int, str]:
         """The exit code and what it wrote to standard error."""
@@ -39,19 +52,19 @@ class Process:
 
 
 @asynccontextmanager
-async def serving(
-    folder: Path, *flags: str, handlers: str = "integration_app:handlers"
+async def running(
+    command: str, folder: Path, *flags: str, handlers: str, **environment: str
 ) -> AsyncIterator[Process]:
-    """Starts a server, waits until it says that it is ready, and never leaves it behind."""
-    ready_file = folder / "ready.json"
-    ready_file.unlink(missing_ok=True)
+    """Starts a command with some handlers, waits until it says that it is ready, and never leaves
+    it behind."""
+    ready_file = folder / f"ready-{next(_numbers)}.json"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-W", "error", "-m", "longcall_server", "serve", handlers),
-        *("--port", "0", "--data-dir", str(folder / "data"), "--ready-file", str(ready_file)),
+        *("-W", "error", "-m", "longcall_server", command, handlers),
+        *("--data-dir", str(folder / "data"), "--ready-file", str(ready_file)),
         *flags,
         cwd=HERE,
-        env=os.environ | {"LONGCALL_JWT_SECRET": SECRET},
+        env=os.environ | environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -65,3 +78,18 @@ async def serving(
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+def serving(
+    folder: Path, *flags: str, handlers: str = "integration_app:handlers"
+) -> AbstractAsyncContextManager[Process]:
+    """A server."""
+    key = {"LONGCALL_JWT_SECRET": SECRET}
+    return running("serve", folder, "--port", "0", *flags, handlers=handlers, **key)
+
+
+def working(
+    folder: Path, *flags: str, handlers: str = "integration_app:handlers"
+) -> AbstractAsyncContextManager[Process]:
+    """A worker."""
+    return running("worker", folder, *flags, handlers=handlers)

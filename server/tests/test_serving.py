@@ -11,7 +11,7 @@ import pytest
 from longcall_server import __version__
 from longcall_server.__main__ import main
 from longcall_server.auth import Authenticator, AuthSettings
-from longcall_server.config import Settings
+from longcall_server.config import GATEWAY_SETTINGS, Settings
 from longcall_server.serving import LoadError, load_handlers
 from longcall_server.stores.base import Owner
 
@@ -124,3 +124,18 @@ def test_help_and_readme_name_every_setting(capsys: pytest.CaptureFixture[str]) 
             assert f"--{name.replace('_', '-')} VALUE" in said
         assert f"| `LONGCALL_{name.upper()}` |" in readme
         assert f"| {field.description} |" in readme
+
+
+def test_the_help_of_a_worker_leaves_out_what_it_has_no_use_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("worker", "--help") == 0
+    said = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for name in Settings.model_fields:
+        assert (f"--{name.replace('_', '-')} VALUE" in said) == (name not in GATEWAY_SETTINGS)
+    assert Settings.model_fields.keys() >= GATEWAY_SETTINGS
+
+
+def test_a_worker_needs_no_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("worker", "app_missing:handlers") == 2
+    assert "there is no module 'app_missing'" in capsys.readouterr().err

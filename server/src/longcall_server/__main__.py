@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `serve MODULE:HANDLERS`, `token`, and what operators do (`operating`).
+"""The command line: `serve MODULE:HANDLERS`, `worker MODULE:HANDLERS`, `token`, and what operators
+do (`operating`).
 
 Whatever a command does not need it does not import: a server is ready in well under a second.
 """
@@ -14,6 +15,7 @@ from typing import Any
 
 from longcall_server import __version__
 from longcall_server.config import (
+    GATEWAY_SETTINGS,
     Settings,
     SettingsError,
     duration_text,
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"longcall-server {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_worker(commands)
     _add_token(commands)
     add_commands(commands)
     return parser
@@ -57,26 +60,55 @@ def _add_serve(commands: Any) -> None:
         "flags win. Durations: 500ms, 30s, 5m, 24h, 7d, or a number of seconds. The key of the "
         "tokens is LONGCALL_JWT_SECRET.",
     )
-    serve.add_argument(
-        "handlers", metavar="MODULE:HANDLERS", help="where the Handlers are, e.g. myapp:handlers"
-    )
+    _add_handlers(serve)
     serve.add_argument(
         "--dev",
         action="store_true",
         help="make a key for this run if none is set, and print a token that may request anything",
     )
     serve.add_argument(
+        "--no-worker",
+        action="store_true",
+        help="leave durable requests to `longcall-server worker` processes on the same data folder",
+    )
+    serve.add_argument(
         "--ready-file", metavar="PATH", help="write the URL and pid there as JSON once it listens"
     )
+    _add_settings(serve, _ENVIRONMENT_ONLY)
+    serve.set_defaults(run=_serve)
+
+
+def _add_worker(commands: Any) -> None:
+    worker = commands.add_parser(
+        "worker",
+        help="run durable requests of a server on the same data folder",
+        description="Runs a worker: it claims and runs durable requests of its handlers, beside "
+        "any number of other workers and servers on the same data folder, and may be started and "
+        "stopped at any time. Each option is also an environment variable LONGCALL_<NAME>.",
+    )
+    _add_handlers(worker)
+    worker.add_argument(
+        "--ready-file", metavar="PATH", help="write the pid there as JSON once it works"
+    )
+    _add_settings(worker, _ENVIRONMENT_ONLY | GATEWAY_SETTINGS)
+    worker.set_defaults(run=_worker)
+
+
+def _add_handlers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "handlers", metavar="MODULE:HANDLERS", help="where the Handlers are, e.g. myapp:handlers"
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser, left_out: frozenset[str]) -> None:
     for name, field in Settings.model_fields.items():
-        if name not in _ENVIRONMENT_ONLY:
-            serve.add_argument(
+        if name not in left_out:
+            parser.add_argument(
                 option_name(name),
                 dest=f"setting_{name}",
                 metavar="VALUE",
                 help=f"{field.description} (default {_shown(field.default)})".replace("%", "%%"),
             )
-    serve.set_defaults(run=_serve)
 
 
 def _add_token(commands: Any) -> None:
@@ -109,12 +141,27 @@ def _shown(default: object) -> str:
 def _serve(options: argparse.Namespace) -> int:
     from longcall_server.serving import serve  # noqa: PLC0415  (see the module's text)
 
-    given = {
+    return serve(
+        options.handlers,
+        _given(options),
+        dev=options.dev,
+        claims=not options.no_worker,
+        ready_file=options.ready_file,
+    )
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from longcall_server.serving import work  # noqa: PLC0415  (see the module's text)
+
+    return work(options.handlers, _given(options), ready_file=options.ready_file)
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    return {
         name.removeprefix("setting_"): value
         for name, value in vars(options).items()
         if name.startswith("setting_")
     }
-    return serve(options.handlers, given, dev=options.dev, ready_file=options.ready_file)
 
 
 def _token(options: argparse.Namespace) -> int:

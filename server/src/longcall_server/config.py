@@ -163,6 +163,17 @@ class Settings(BaseSettings):
         return secret
 
 
+GATEWAY_SETTINGS = frozenset(
+    {
+        *("host", "port", "jwt_secret", "jwt_issuer", "jwt_audience"),
+        *("max_in_flight", "messages_per_minute", "message_burst", "retention", "sync_window"),
+        *("heartbeat_interval", "hello_timeout", "stall_timeout"),
+        *("send_buffer_bytes", "progress_per_second"),
+    }
+)
+"""Those that mean something only where clients connect: a worker has no use for them."""
+
+
 def option_name(field: str) -> str:
     """How a field is called on the command line."""
     return "--" + field.replace("_", "-")

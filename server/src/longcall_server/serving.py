@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server as a process: loads the handlers, says when it is ready, obeys signals."""
+"""A node as a process: loads the handlers, says when it is ready, obeys signals."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from longcall_server import __version__
 from longcall_server.auth import AuthSettings, create_token
@@ -25,6 +26,9 @@ from longcall_server.config import Settings, SettingsError, load_settings
 from longcall_server.handlers import Handlers
 from longcall_server.stores.base import StoreUnavailable
 from longcall_server.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from longcall_server.node import Node
 
 _log = logging.getLogger(__name__)
 
@@ -37,30 +41,47 @@ LONGCALL_JWT_SECRET is not set: it is the key with which tokens are made and ver
   For a trial:   longcall-server serve --dev makes a key for one run and prints a token."""
 
 
-class LoadError(Exception):
+class LoadError(SettingsError):
     """The handlers cannot be loaded; the text says why."""
 
 
-def serve(target: str, flags: dict[str, Any], *, dev: bool, ready_file: str | None) -> int:
-    """Runs a server until a signal ends it; the exit code. Raises `SettingsError`."""
-    # Start-up makes many objects and no garbage: looking for it only costs time.
-    gc.disable()
-    settings = load_settings(**flags)
+def serve(
+    target: str, flags: dict[str, Any], *, dev: bool, claims: bool, ready_file: str | None
+) -> int:
+    """Runs a server until a signal ends it; the exit code. Raises `SettingsError`.
+
+    Without `claims` durable requests are left to the workers of the data folder.
+    """
+    settings = _configure(flags)
     if settings.jwt_secret is None:
         if not dev:
             raise SettingsError(_NO_KEY)
         settings = load_settings(**flags, jwt_secret=secrets.token_urlsafe(48))
-    configure_logging(settings.log_level)
-    try:
-        handlers = load_handlers(target)
-    except LoadError as error:
-        print(f"longcall-server: {error}", file=sys.stderr)
-        return 2
-    token = None
-    if dev:
-        token = make_token(settings, "dev", "dev", ["request:*"], _DEV_TOKEN_LIFE)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_run(settings, handlers, token, ready_file))
+    handlers = load_handlers(target)
+    from longcall_server.server import Server  # noqa: PLC0415  (after the handlers were found)
+
+    server = Server(settings, handlers, claims=claims)
+
+    def ready() -> _Ready:
+        store = f"store {settings.store}" + ("" if claims else ", no worker")
+        lines = [f"is ready at {server.url} ({store}): {', '.join(handlers.actions())}"]
+        if dev:
+            token = make_token(settings, "dev", "dev", ["request:*"], _DEV_TOKEN_LIFE)
+            lines.append(f"token: {token}")
+        return _Ready(lines, {"url": server.url, "http_url": server.http_url})
+
+    return _run(server, ready, ready_file)
+
+
+def work(target: str, flags: dict[str, Any], *, ready_file: str | None) -> int:
+    """Runs a worker until a signal ends it; the exit code. Raises `SettingsError`."""
+    settings = _configure(flags)
+    handlers = load_handlers(target)
+    from longcall_server.node import WorkerNode  # noqa: PLC0415  (after the handlers were found)
+
+    actions = ", ".join(handlers.actions())
+    said = _Ready([f"works on the requests of {settings.data_dir}: {actions}"], {})
+    return _run(WorkerNode(settings, handlers), lambda: said, ready_file)
 
 
 def load_handlers(target: str) -> Handlers:
@@ -109,29 +130,48 @@ def make_token(
     )
 
 
-async def _run(
-    settings: Settings, handlers: Handlers, token: str | None, ready_file: str | None
-) -> int:
-    from longcall_server.server import Server  # noqa: PLC0415  (after the handlers were found)
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What is said once a node is ready."""
 
+    lines: list[str]
+    """For people; the first goes on after name and version of the program."""
+    fields: dict[str, str]
+    """For programs: what the ready file holds beside the pid."""
+
+
+def _configure(flags: dict[str, Any]) -> Settings:
+    # Start-up makes many objects and no garbage: looking for it only costs time.
+    gc.disable()
+    settings = load_settings(**flags)
+    configure_logging(settings.log_level)
+    return settings
+
+
+def _run(node: Node, ready: Callable[[], _Ready], ready_file: str | None) -> int:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_until_signalled(node, ready, ready_file))
+
+
+async def _until_signalled(node: Node, ready: Callable[[], _Ready], ready_file: str | None) -> int:
     stopping = asyncio.Event()
     _obey_signals(stopping)
-    server = Server(settings, handlers)
     try:
-        await server.start()
+        await node.start()
     except (StoreUnavailable, OSError) as error:
         print(f"longcall-server: {error}", file=sys.stderr)
         return 1
     _tune_gc()
     try:
-        _announce(server.url, settings, handlers, token)
+        said = ready()
+        print(f"longcall-server {__version__}", "\n".join(said.lines), flush=True)
         if ready_file is not None:
-            _write_ready_file(Path(ready_file), server.url, server.http_url)
+            _write_ready_file(Path(ready_file), said.fields)
         await stopping.wait()
         _log.info("stopping; a second signal ends at once")
     finally:
-        await server.stop()
-    if server.running_handlers:
+        await node.stop()
+    if node.running_handlers:
         # The loop cannot be closed while a task refuses to be cancelled.
         _exit(0)
     return 0
@@ -165,17 +205,9 @@ def _tune_gc() -> None:
     gc.enable()
 
 
-def _announce(url: str, settings: Settings, handlers: Handlers, token: str | None) -> None:
-    actions = ", ".join(handlers.actions())
-    print(f"longcall-server {__version__} is ready at {url} (store {settings.store}): {actions}")
-    if token is not None:
-        print(f"token: {token}")
-    sys.stdout.flush()
-
-
-def _write_ready_file(path: Path, url: str, http_url: str) -> None:
+def _write_ready_file(path: Path, fields: dict[str, str]) -> None:
     """Whole or not at all: who waits for it never reads half of it."""
-    ready = {"event": "ready", "url": url, "http_url": http_url, "pid": os.getpid()}
+    ready = {"event": "ready", **fields, "pid": os.getpid()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(ready) + "\n", encoding="utf-8")
     temporary.replace(path)

@@ -120,6 +120,28 @@ async def test_leases_of_a_killed_process_are_taken_back_when_the_store_opens(
         assert "INTERNAL_ERROR" in ended.error
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+async def test_a_sweep_notices_a_killed_process_before_its_leases_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    async with opened(path) as store:
+        for number in range(4):
+            await submit(store, str(number))
+        process = run(CLAIMER, path)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "4\n"
+        assert (await store.sweep()).changed == (), "its worker is alive"
+        kill(process)
+        first = await store.sweep(limit=3)
+        assert len(first.changed) == 3
+        rest = await store.sweep()
+        assert {key.id for key in (*first.changed, *rest.changed)} == {"0", "1", "2", "3"}
+        assert rest.work_available
+        assert (await store.sweep()).changed == ()
+        claimed = await store.claim(worker_name(), ["report"], limit=5, lease_ms=1_000)
+        assert [one.lease.attempt for one in claimed] == [2, 2, 2, 2]
+
+
 async def test_leases_of_the_living_are_not_taken_back(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     async with scene_of(path) as scene:

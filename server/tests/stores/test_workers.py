@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,24 @@ def test_a_process_that_nobody_has_waited_for_is_dead() -> None:
     assert is_dead(name)
     child.wait()
     child.stdout.close()
+
+
+@needs_proc
+def test_a_worker_is_not_dead_because_that_cannot_be_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = name_of_a_dead_process()
+    pid = name.split("/")[1]
+    read_text = Path.read_text
+
+    def too_many_open_files(path: Path, *args: Any, **options: Any) -> str:
+        if str(path) == f"/proc/{pid}/stat":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read_text(path, *args, **options)
+
+    assert is_dead(name)
+    monkeypatch.setattr(Path, "read_text", too_many_open_files)
+    assert not is_dead(name)
 
 
 @needs_proc

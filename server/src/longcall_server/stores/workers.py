@@ -8,17 +8,20 @@ the same pid. Where there is no `/proc` nobody is ever called dead, and a lost l
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from pathlib import Path
 
 _NOWHERE = "unknown"
+_GONE = "0"
 _counter = itertools.count(1)
 
 
 def worker_name() -> str:
     """Returns a name that no other worker of any process has."""
-    return f"{_place()}/{os.getpid()}/{_start_time(os.getpid())}/{next(_counter)}"
+    start_time = _start_time(os.getpid()) or _GONE
+    return f"{_place()}/{os.getpid()}/{start_time}/{next(_counter)}"
 
 
 def is_dead(worker: str, *, one_machine: bool = False) -> bool:
@@ -39,9 +42,11 @@ def is_dead(worker: str, *, one_machine: bool = False) -> bool:
         return one_machine
     if _NOWHERE in (namespace, our_namespace) or namespace != our_namespace:
         return False
-    return _start_time(number) != start_time
+    found = _start_time(number)
+    return found is not None and found != start_time
 
 
+@functools.cache  # a process stays where it is
 def _place() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -51,13 +56,16 @@ def _place() -> str:
     return f"{boot}.{namespace}"
 
 
-def _start_time(pid: int) -> str:
-    """When the process started, in the kernel's ticks; "0" if it is gone or a zombie."""
+def _start_time(pid: int) -> str | None:
+    """When the process started, in the kernel's ticks; `_GONE` if it is gone or a zombie, None if
+    that cannot be told."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return _GONE
     except OSError:
-        return "0"
+        return None  # e.g. no more files can be opened: nobody has died of that
     # The second field, the command in parentheses, may itself hold spaces and parentheses.
     fields = stat.rpartition(")")[2].split()
     state, start_time = fields[0], fields[19]
-    return "0" if state in ("Z", "X") else start_time
+    return _GONE if state in ("Z", "X") else start_time

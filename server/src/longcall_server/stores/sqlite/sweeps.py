@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from longcall_server.core import lifecycle
@@ -21,7 +22,7 @@ OVERDUE = """
     SELECT record_id FROM requests INDEXED BY requests_swept
     WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?"""
 LEASED = "SELECT DISTINCT lease_worker FROM requests WHERE lease_worker IS NOT NULL"
-LEASED_BY = "SELECT record_id FROM requests WHERE lease_worker = ?"
+LEASED_BY = "SELECT record_id FROM requests WHERE lease_worker = ? LIMIT ?"
 NEXT_DUE = """
     SELECT min(at) FROM (
         SELECT min(sweep_at) AS at FROM requests WHERE sweep_at IS NOT NULL
@@ -79,8 +80,10 @@ class Sweeps:
 
     def step(self, limit: int) -> Sweep:
         """Sweeps the next few; `is_over` says that nothing more is due or may be touched."""
-        done = Sweep(left=limit)
-        count = min(limit, STEP)
+        # A worker of this machine that was killed is noticed here: nobody waits for its lease.
+        done = Sweep(left=limit, changed=self.take_back(min(limit, STEP)))
+        done.left -= len(done.changed)
+        count = min(limit, STEP) - len(done.changed)
         rows = self._execute(OVERDUE, (self._now, count)).fetchall()
         removed_bytes = 0
         for (record_id,) in rows:
@@ -115,19 +118,22 @@ class Sweeps:
         record = record_of(row)
         return self._remove(record) if lifecycle.is_finished(record.status) else None
 
-    def take_back(self, *, everyone: bool = False) -> None:
-        """Takes the leases of dead processes back; all that use this file are on this machine.
+    def take_back(self, limit: int = sys.maxsize, *, everyone: bool = False) -> list[RequestKey]:
+        """Takes leases of dead processes back; all that use this file are on this machine.
 
         `everyone`: this is a copy of the file that no worker has ever seen.
         """
-        workers = [worker for (worker,) in self._execute(LEASED).fetchall()]
-        for worker in workers:
+        changed: list[RequestKey] = []
+        for (worker,) in self._execute(LEASED).fetchall():
             if not everyone and not is_dead(worker, one_machine=True):
                 continue
-            for (record_id,) in self._execute(LEASED_BY, (worker,)).fetchall():
+            left = limit - len(changed)
+            for (record_id,) in self._execute(LEASED_BY, (worker, left)).fetchall():
                 record = self._writes.present(record_id)
                 change = self._rules.taken_back(record, self._now, worker_is_dead=True)
                 self._writes.write(record, change)
+                changed.append(record.key)
+        return changed
 
     def _remove(self, record: Record) -> tuple[StoredFile, ...]:
         stone = self._rules.tombstone(record, self._now)
