@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`generate_report`: surveys the source, then goes page by page: adds up, draws, emits the rows.
 
-How it goes on after a crash: each chunk is stored together with a checkpoint, the digest of the
-source and the number of rows emitted so far. The next attempt, perhaps on another machine, goes
-through the same source again (the digest proves it, and exact sums make every figure the same),
-puts all rows into its own file, and emits those that are not out yet. So every row is emitted
-once, in order, and the file and the summary are those of an unbroken run.
+Killed, it goes on as `emitter` says: the next attempt goes through the same source again, puts all
+rows into its own file, and emits those that are not out yet. Exact sums make every figure the
+same, so the file and the summary are those of an unbroken run.
 """
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
 
-from pydantic import BaseModel, JsonValue
-
+from longcall_demo.emitter import Emitter
 from longcall_demo.report.aggregate import GroupTotals, Totals, aggregate
 from longcall_demo.report.params import Format, Report, ReportParams, Row, Summary
 from longcall_demo.report.plan import Group, Page, Plan
@@ -24,10 +20,8 @@ from longcall_demo.report.style import Look
 from longcall_demo.report.survey import Survey, survey_source
 from longcall_demo.sources.folder import file_stem, find_source
 from longcall_demo.sources.reader import Source
-from longcall_server import HandlerError, SyncHandlerFile, SyncRequestContext
+from longcall_server import SyncHandlerFile, SyncRequestContext
 
-MAX_CHUNK_BYTES = 262_144
-"""Far below a message's default limit of 1 MiB, however the server writes its JSON."""
 MEDIA_TYPES = {
     Format.CSV: "text/csv",
     Format.PDF: "application/pdf",
@@ -35,14 +29,6 @@ MEDIA_TYPES = {
 }
 SURVEY_SHARE = {Format.CSV: 40.0, Format.PDF: 4.0, Format.XLSX: 20.0}
 """Percent of the time that the survey takes: for a CSV it is nearly half of the work."""
-
-
-class Checkpoint(BaseModel):
-    """What an attempt leaves to the next one."""
-
-    source_sha256: str
-    rows: int
-    """So many have been emitted."""
 
 
 def generate_report(ctx: SyncRequestContext, params: ReportParams) -> Report:
@@ -76,16 +62,6 @@ def _survey(ctx: SyncRequestContext, params: ReportParams, source: Source) -> Su
         ctx.progress(share * offset / source.size, f"looking through {source.name}")
 
     return survey_source(source, params, tick)
-
-
-def _rows_emitted(ctx: SyncRequestContext, source: Source, survey: Survey) -> int:
-    if ctx.checkpoint is None:
-        return 0
-    checkpoint = Checkpoint.model_validate(ctx.checkpoint)
-    if checkpoint.source_sha256 != survey.sha256:
-        reason = f"{source.name!r} changed after {checkpoint.rows} rows of it had been emitted"
-        raise HandlerError("SOURCE_CHANGED", f"{reason}: ask again under a new id")
-    return checkpoint.rows
 
 
 def _file_name(source: Source, params: ReportParams) -> str:
@@ -130,8 +106,7 @@ class _Run:
         self.params, self.source, self.survey = params, source, survey
         self.plan = Plan.of(params, survey.days)
         self._ctx = ctx
-        self._already = _rows_emitted(ctx, source, survey)
-        self._rows = 0
+        self._emitter = Emitter(ctx, source, survey.sha256)
         self._totals = Totals.empty(survey)
         # A source that is not in order is read to its end before the first page.
         self._read_to = 100.0 if survey.in_order else (100.0 + SURVEY_SHARE[params.format]) / 2
@@ -149,7 +124,9 @@ class _Run:
             rows = [group.row() for group in found]
             whole = Group(page.groups[0].period, page.span)
             renderer.page(page, rows, GroupTotals(whole, total).row())
-            self._emit(rows)
+            for row in rows:
+                self._emitter.add(row)
+            self._emitter.flush()
             done = self._totals.records / self.survey.records
             message = f"page {page.number} of {len(self.plan.pages)}: {page.title}"
             self._ctx.progress(start + (100 - start) * done, message)
@@ -160,14 +137,6 @@ class _Run:
         share = SURVEY_SHARE[self.params.format]
         done = records / self.survey.records
         self._ctx.progress(share + (self._read_to - share) * done)
-
-    def _emit(self, rows: list[Row]) -> None:
-        skip = max(0, self._already - self._rows)
-        self._rows += min(skip, len(rows))
-        for piece in _pieces(rows[skip:]):
-            self._rows += len(piece)
-            checkpoint = Checkpoint(source_sha256=self.survey.sha256, rows=self._rows)
-            self._ctx.chunk(piece, checkpoint=checkpoint.model_dump())
 
     def summary(self) -> Summary:
         survey, params = self.survey, self.params
@@ -184,18 +153,3 @@ class _Run:
             categories=self._totals.category_counts(),
             ignored_columns=survey.ignored,
         )
-
-
-def _pieces(rows: list[Row]) -> Iterator[list[JsonValue]]:
-    """The rows as JSON, in as many pieces as keep each one's size below the limit of a chunk."""
-    piece: list[JsonValue] = []
-    size = 0
-    for row in rows:
-        text = row.model_dump_json()
-        if piece and size + len(text) > MAX_CHUNK_BYTES:
-            yield piece
-            piece, size = [], 0
-        piece.append(row.model_dump(mode="json"))
-        size += len(text)
-    if piece:
-        yield piece

@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from longcall_demo.report.params import ReportParams
 from longcall_demo.sources.cells import (
-    BadCell,
     is_missing,
     is_number,
     parse_day,
     parse_days,
     parse_numbers,
 )
+from longcall_demo.sources.columns import read_column
 from longcall_demo.sources.reader import Batch, Position, Source, bad_source
 from longcall_server import HandlerError
 
@@ -169,14 +169,7 @@ def read_columns(source: Source, columns: Columns, batch: Batch, params: ReportP
     by_column = list(zip(*batch.records, strict=True))
 
     def read(parse: Callable[[Sequence[str]], list[Value]], column: Column) -> list[Value]:
-        texts = by_column[column.index]
-        try:
-            return parse(texts)
-        except BadCell as bad:
-            found = texts[bad.index][:MAX_CATEGORY_LENGTH]
-            reason = f"{found!r} is not a {'date' if column == columns.date else 'number'}"
-            line = source.line_of(batch, bad.index)
-            raise bad_source(reason, line=line, column=column.name) from bad
+        return read_column(source, batch, by_column[column.index], column.name, parse)
 
     days: Sequence[date] = read(parse_days, columns.date)
     numbers: dict[Column, Sequence[Decimal | None]] = {
