@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from longcall_demo.process.handler import process_data
 from longcall_demo.report.handler import generate_report
 from longcall_demo.text.handler import stream_text
 from longcall_server import Handlers, JsonValue, RequestContext
@@ -18,6 +19,13 @@ handlers.register(
     deadline=timedelta(minutes=30),
     description="Aggregates a CSV of dated records; streams rows, writes a CSV, PDF or XLSX file",
 )(generate_report)
+
+handlers.register(
+    "process_data",
+    attempts=3,
+    deadline=timedelta(minutes=30),
+    description="Describes, cleans, aggregates, judges or transforms the records of a CSV",
+)(process_data)
 
 handlers.register(
     "stream_text",

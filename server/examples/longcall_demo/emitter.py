@@ -76,6 +76,7 @@ class Emitter:
     def flush(self) -> None:
         """Emits what waits, with the checkpoint that counts it."""
         if self._piece:
+            self._ctx.raise_if_cancelled()
             checkpoint = Checkpoint(source_sha256=self._sha256, rows=self._rows)
             self._ctx.chunk(self._piece, checkpoint=checkpoint.model_dump())
             self._piece, self._size = [], 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact figures of numbers, whatever the order in which they are added up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -62,3 +63,12 @@ class NumberTotal:
 def double(value: Decimal) -> float:
     """The nearest double; zero has no sign."""
     return float(value) or 0.0  # not -0.0, which depends on the order of equal values
+
+
+def median(values: Sequence[Decimal]) -> float | None:
+    """The middle value, or the mean of the two in the middle; rounded once."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return float((Fraction(low) + Fraction(high)) / 2) or 0.0

@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from longcall_demo.process.handler import process_data
+from longcall_demo.process.params import ProcessParams
 from longcall_demo.report.handler import generate_report
 from longcall_demo.report.params import Report, ReportParams
-from longcall_server import JsonValue, RequestCancelled, SyncRequestContext
+from longcall_server import HandlerError, JsonValue, RequestCancelled, SyncRequestContext
+
+Result = TypeVar("Result")
 
 
 class Killed(BaseException):
@@ -39,6 +44,11 @@ class Recorder:
     def rows(self) -> list[dict[str, Any]]:
         """Those of chunks that are lists of rows."""
         return [row for chunk in self.chunks for row in chunk]
+
+    @property
+    def items(self) -> list[Any]:
+        """What was emitted, however it was cut into chunks."""
+        return [i for chunk in self.chunks for i in (chunk if isinstance(chunk, list) else [chunk])]
 
     @property
     def content(self) -> bytes:
@@ -80,23 +90,78 @@ class Recorder:
         file.size, file.sha256 = len(content), hashlib.sha256(content).hexdigest()
 
 
-class Reporter:
-    """Runs `generate_report` with a payload, by default to its end."""
+class Runner(Generic[Result]):
+    """Runs a handler with a payload, by default to its end."""
 
-    def __init__(self, folder: Path, data: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        data: Path,
+        handler: Callable[[SyncRequestContext, Any], Result],
+        params: Any,
+    ) -> None:
         self._folder = folder
+        self._handler = handler
+        self._params: TypeAdapter[Any] = TypeAdapter(params)
         self.data = data
 
     def recorder(self, checkpoint: JsonValue = None) -> Recorder:
         return Recorder(self._folder, checkpoint)
 
-    def run(self, payload: dict[str, Any], recorder: Recorder) -> Report:
-        params = ReportParams.model_validate_json(json.dumps(payload))
-        return generate_report(cast(SyncRequestContext, recorder), params)
+    def run(self, payload: dict[str, Any], recorder: Recorder) -> Result:
+        params = self._params.validate_json(json.dumps(payload))
+        return self._handler(cast(SyncRequestContext, recorder), params)
 
-    def __call__(self, **payload: Any) -> tuple[Report, Recorder]:
+    def __call__(self, **payload: Any) -> tuple[Result, Recorder]:
         recorder = self.recorder()
         return self.run(payload, recorder), recorder
+
+    def failure(self, **payload: Any) -> HandlerError:
+        """How it fails, before anything was emitted, and for good."""
+        recorder = self.recorder()
+        with pytest.raises(HandlerError) as failed:
+            self.run(payload, recorder)
+        assert recorder.chunks == []
+        assert not failed.value.retryable
+        return failed.value
+
+    def refusal(self, **payload: Any) -> tuple[tuple[int | str, ...], str]:
+        """Where the payload is refused, as pydantic says it, and why."""
+        with pytest.raises(ValidationError) as refused:
+            self._params.validate_json(json.dumps(payload))
+        first = refused.value.errors()[0]
+        return first["loc"], first["msg"]
+
+    def resumed_everywhere(self, **payload: Any) -> Recorder:
+        """Kills an attempt after each of its chunks, and sees the next one make what an unbroken
+        one makes; gives that."""
+        whole, unbroken = self(**payload)
+        for stored in range(len(unbroken.chunks) + 1):
+            first = self.recorder()
+            first.kill_after = stored
+            if stored < len(unbroken.chunks):
+                with pytest.raises(Killed):
+                    self.run(payload, first)
+            else:
+                self.run(payload, first)
+            assert len(first.chunks) == stored
+            second = self.recorder(first.checkpoints[-1] if stored else None)
+            assert self.run(payload, second) == whole
+            assert first.items + second.items == unbroken.items
+            assert second.files == unbroken.files
+        return unbroken
+
+    def cancelled_everywhere(self, **payload: Any) -> None:
+        """Cancels an attempt at each of its looks, and sees it end there."""
+        _, unbroken = self(**payload)
+        assert unbroken.looks_at_cancelled > 0
+        for look in range(1, unbroken.looks_at_cancelled + 1):
+            recorder = self.recorder()
+            recorder.cancel_when = cancelled_at(look)
+            with pytest.raises(RequestCancelled):
+                self.run(payload, recorder)
+            assert recorder.looks_at_cancelled == look
+            assert recorder.items == unbroken.items[: len(recorder.items)]
 
     def source(self, text: str | bytes, name: str = "records.csv") -> str:
         content = text if isinstance(text, bytes) else text.encode()
@@ -104,10 +169,28 @@ class Reporter:
         return name
 
 
+def cancelled_at(look: int) -> Callable[[Recorder], bool]:
+    return lambda recorder: recorder.looks_at_cancelled == look
+
+
+Reporter = Runner[Report]
+
+
 @pytest.fixture
-def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Where files of results go, and the data folder."""
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
     out.mkdir()
     monkeypatch.setenv("LONGCALL_DEMO_DATA_DIR", str(data))
-    return Reporter(out, data)
+    return out, data
+
+
+@pytest.fixture
+def report(folders: tuple[Path, Path]) -> Runner[Report]:
+    return Runner(*folders, generate_report, ReportParams)
+
+
+@pytest.fixture
+def process(folders: tuple[Path, Path]) -> Runner[Any]:
+    return Runner(*folders, process_data, ProcessParams)

@@ -2,16 +2,15 @@
 """Killed after any of its chunks, a report goes on: every row once, the same file and figures."""
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
 import pytest
-from conftest import Killed, Recorder, Reporter
+from conftest import Killed, Reporter
 
 from longcall_demo.make_csv import records
-from longcall_server import HandlerError, RequestCancelled
+from longcall_server import HandlerError
 
 pytestmark = pytest.mark.slow  # whole reports, many times over
 
@@ -23,10 +22,6 @@ CASES: list[dict[str, Any]] = [
     {"report_type": "annual", "group_by": "week", "format": "csv", "source": "ordered.csv"},
     {"report_type": "quarterly", "format": "pdf", "source": "shuffled.csv"},
 ]
-
-
-def cancelled_at(look: int) -> Callable[[Recorder], bool]:
-    return lambda recorder: recorder.looks_at_cancelled == look
 
 
 @pytest.fixture
@@ -41,19 +36,7 @@ def sources(report: Reporter) -> None:
 def test_resumed_after_each_chunk_it_emits_the_rest_and_makes_the_same_file(
     report: Reporter, case: dict[str, Any]
 ) -> None:
-    whole, unbroken = report(**case)
-    assert len(unbroken.chunks) >= 4
-    for stored in range(len(unbroken.chunks)):
-        first = report.recorder()
-        first.kill_after = stored
-        with pytest.raises(Killed):
-            report.run(case, first)
-        second = report.recorder(first.checkpoints[-1] if first.checkpoints else None)
-        again = report.run(case, second)
-        assert len(first.chunks) == stored
-        assert first.rows + second.rows == unbroken.rows
-        assert again == whole
-        assert second.content == unbroken.content
+    assert len(report.resumed_everywhere(**case).chunks) >= 4
 
 
 def test_resumed_after_the_last_chunk_it_emits_nothing_and_completes(report: Reporter) -> None:
@@ -115,15 +98,7 @@ def test_a_source_written_into_meanwhile_is_refused(report: Reporter) -> None:
 def test_a_cancel_is_seen_at_the_next_step_wherever_it_comes(
     report: Reporter, case: dict[str, Any]
 ) -> None:
-    _, unbroken = report(**case)
-    assert unbroken.looks_at_cancelled > len(unbroken.chunks)
-    for look in range(1, unbroken.looks_at_cancelled + 1):
-        recorder = report.recorder()
-        recorder.cancel_when = cancelled_at(look)
-        with pytest.raises(RequestCancelled):
-            report.run(case, recorder)
-        assert recorder.looks_at_cancelled == look
-        assert recorder.rows == unbroken.rows[: len(recorder.rows)]
+    report.cancelled_everywhere(**case)
 
 
 @pytest.mark.usefixtures("sources")

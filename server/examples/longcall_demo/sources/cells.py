@@ -44,6 +44,15 @@ def parse_day(text: str) -> date | None:
         return None
 
 
+def iso_day(text: str) -> str:
+    """`2012/1/31 12:30` as `2012-01-31T12:30`; the text of a day that `parse_day` takes."""
+    text = text.strip()
+    match, day = _DAY.fullmatch(text), parse_day(text)
+    if match is None or day is None:
+        raise ValueError(f"{text!r} is not a day")
+    return f"{day}T{match[5][1:]}" if match[5] else str(day)
+
+
 def parse_days(column: Sequence[str]) -> list[date]:
     """Raises BadCell at the first that is not a day; a record without one has no place."""
     # Nearly always all of them are of one kind, and many of one day: one look at the joined text,
