@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from longcall_conformance.__main__ import main
 from longcall_conformance.referee.checker import Kind, Report, check, same
 from longcall_conformance.referee.observations import ObservationFile
 
@@ -254,3 +255,14 @@ def test_an_observation_file_is_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         ObservationFile(path)
     assert json.loads(path.read_text())["what"] == "closed"
+
+
+def test_the_command_judges_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged(tmp_path, good())
+    path = str(tmp_path / "client-0.jsonl")
+    assert main(["judge", path]) == 0
+    assert capsys.readouterr().out.endswith("\n1 passed, 0 failed\n")
+    (tmp_path / "empty.jsonl").write_text('{"n": 1, "at": 0, "what": "closed"}\n')
+    assert main(["judge", str(tmp_path / "empty.jsonl")]) == 3
+    assert main(["judge", path, str(tmp_path / "none.jsonl")]) == 1
+    assert "malformed: -: " in capsys.readouterr().out

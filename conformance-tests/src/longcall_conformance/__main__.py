@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `longcall-conformance`: `run` plays cases, `list` shows them."""
+"""The command `longcall-conformance`: `run` plays cases, `list` shows them, `judge` judges."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from .referee.checker import check
 from .runner.case import Case, CaseRefused, load_cases
 from .runner.manifest import Manifest, ServerFailed
 from .runner.run import DriverCommand, Plan, run_plan
@@ -22,6 +23,8 @@ DEFAULT_MANIFEST = Path("manifests/longcall-server.yaml")
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code (see `run --help`)."""
     options = _parser().parse_args(arguments)
+    if options.command == "judge":
+        return _judge(options.files)
     try:
         cases = _selected(load_cases(options.cases), options.only)
         if options.command == "list":
@@ -58,12 +61,28 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--jobs", type=int, default=2, choices=range(1, 17), metavar="N", help="plays at a time"
     )
+    judge = commands.add_parser(
+        "judge", help="say what is wrong with a run, by the observation files of its clients"
+    )
+    judge.add_argument("files", nargs="+", type=Path, metavar="FILE")
     for command in (run, commands.add_parser("list", help="show cases")):
         command.add_argument("--cases", type=Path, default=Path("cases"), help="default: cases")
         command.add_argument(
             "--only", action="append", default=[], metavar="PREFIX", help="e.g. client/resume"
         )
     return parser
+
+
+def _judge(files: list[Path]) -> int:
+    report = check(files)
+    for finding in report.findings:
+        print(finding)
+    for name, count in sorted(report.counts.items()):
+        print(f"{count:8} {name}")
+    wrong = {finding.request_id for finding in report.findings}
+    judged = max(report.counts["requests"], len(wrong))
+    print(f"{judged - len(wrong)} passed, {len(wrong)} failed")
+    return 0 if judged and not wrong else 1 if judged else 3
 
 
 def _selected(cases: list[Case], prefixes: list[str]) -> list[Case]:
