@@ -41,9 +41,9 @@ soak: ## the server's heart through 200,000 random schedules, replayable by seed
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@cd server/tests && $(CURDIR)/$(BIN)/python -m simulation --schedules $(or $(SCHEDULES),200000) $(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS))
 
-chaos: ## kill -9 the server 200 times under load, and judge what 50 clients saw (ROUNDS=, SEED=)
+chaos: ## kill -9 the server 200 times under load, and judge what 50 clients saw (ROUNDS=, SEED=, KILL=worker)
 	@$(TOOL) tools/environment.py dev >/dev/null
-	@$(CHAOS) kill $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+	@$(CHAOS) $(or $(KILL),kill) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
 drain: ## SIGTERM 50 times with requests running and queued: nobody sees an error (ROUNDS=, SEED=)
 	@$(TOOL) tools/environment.py dev >/dev/null

@@ -114,7 +114,7 @@ def conformance() -> Iterator[Part]:
     yield Part("suite", "conformance", (suite,), wants=("node", "go"))
     programs = run("pytest", "conformance-tests/programs")
     yield Part("programs", "conformance", (programs,), wants=("node", "go"))
-    yield Part("chaos", "conformance", (chaos("kill", 5), chaos("term", 3)))
+    yield Part("chaos", "conformance", (chaos("kill", 5), chaos("worker", 3), chaos("term", 3)))
 
 
 def chaos(mode: str, rounds: int) -> Command:

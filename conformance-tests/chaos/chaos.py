@@ -2,6 +2,7 @@
 """Takes the life of a real server, again and again, under clients that write down what they see.
 
     python conformance-tests/chaos/chaos.py kill    kill -9 at random moments
+    python conformance-tests/chaos/chaos.py worker  kill -9 of worker processes beside the server
     python conformance-tests/chaos/chaos.py term    SIGTERM, with requests running and queued
 
 The same folder and port each time. In the end all requests are drained, and the checker, which
@@ -19,11 +20,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import kill_rounds
 import term_rounds
+import worker_rounds
 import workload
 from board import Board, Identity
 from raw_client import RawClient
@@ -38,16 +41,19 @@ from longcall_conformance.referee.tokens import claims, sign
 from longcall_conformance.runner.manifest import Manifest, ServerFailed, ServerProcess
 
 HERE = Path(__file__).parent
+WORKERS = 2
 _SHOWN = 50
 RAW_EVERY = 5
 """One client of so many is a raw one."""
+
+PLAYS = {"kill": kill_rounds.play, "worker": worker_rounds.play, "term": term_rounds.play}
 
 
 def main() -> int:
     """Runs the command line; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("mode", choices=("kill", "term"))
-    parser.add_argument("--rounds", type=int, default=None, help="default: kill 200, term 50")
+    parser.add_argument("mode", choices=tuple(PLAYS))
+    parser.add_argument("--rounds", type=int, default=None, help="default: 200, term 50")
     parser.add_argument("--clients", type=int, default=50, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=None, help="default: a fresh one, printed")
     parser.add_argument("--handlers", default="chaos", help="a name of server.yaml")
@@ -56,7 +62,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=HERE.parent / "out" / "chaos")
     options = parser.parse_args()
-    rounds = options.rounds or {"kill": 200, "term": 50}[options.mode]
+    rounds = options.rounds or (50 if options.mode == "term" else 200)
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     out = options.out / options.mode
     shutil.rmtree(out, ignore_errors=True)
@@ -82,22 +88,29 @@ async def _run(
     verdicts, board, rng = Verdicts(), Board(), Random(seed)
     manifest = Manifest.load(HERE / "server.yaml")
     needs = {"handlers": options.handlers}
+    if mode == "worker":
+        manifest = replace(manifest, start=f"{manifest.start} --no-worker")
     server = ServerProcess(manifest, needs, HERE, secret, port=port)
+    workers = [
+        ServerProcess(Manifest.load(HERE / "worker.yaml"), needs, HERE, secret, data=server.data)
+        for _ in range(WORKERS if mode == "worker" else 0)
+    ]
     begun = time.monotonic()
     try:
-        await server.start()
+        for process in (server, *workers):
+            await process.start()
         everybody = [
             Identity(f"c{number}", server.url, _token(secret), Random(rng.random()))
             for number in range(clients + 1)
         ]
-        ask = workload.mixed if mode == "kill" else workload.once
+        ask = workload.once if mode == "term" else workload.mixed
         files = [out / f"client-{number}.jsonl" for number in range(clients)]
         people = _clients(ask, everybody[1:], board, files)
-        scene = Scene(server, board, people, rng, rounds, verdicts, everybody[0])
+        scene = Scene(server, workers, board, people, rng, rounds, verdicts, everybody[0])
         running = [asyncio.create_task(client.run()) for client in people]
         patience = 0.0
         try:
-            await {"kill": kill_rounds.play, "term": term_rounds.play}[mode](scene)
+            await PLAYS[mode](scene)
             patience = options.patience
         except ServerFailed as failure:
             verdicts.find("server", str(failure))
@@ -114,11 +127,12 @@ async def _run(
             term_rounds.judge_hand_backs(scene, files)
         _judge(scene, files, time.monotonic() - begun)
     finally:
-        if (server.data / "server.log").exists():
-            shutil.copy(server.data / "server.log", out)
+        for number, process in enumerate((server, *workers)):
+            (out / f"server-{number}.log").write_text(process.whole_log())
         if verdicts.findings:
             shutil.copytree(server.data, out / "data", ignore=_what_is_no_file)
-        await server.stop()
+        for process in (*workers, server):
+            await process.stop()
     return verdicts
 
 
@@ -145,7 +159,8 @@ def _judge(scene: Scene, files: list[Path], seconds: float) -> None:
     verdicts.require("observations", [str(finding) for finding in report.findings])
     defects = [
         line
-        for line in (scene.server.data / "server.log").read_text("utf-8", "replace").splitlines()
+        for process in (scene.server, *scene.workers)
+        for line in process.whole_log().splitlines()
         if " ERROR " in line or line.startswith("Traceback")
     ]
     verdicts.require("server log", defects)

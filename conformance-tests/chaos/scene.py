@@ -20,6 +20,8 @@ class Scene:
     """A server that lives, and clients that work with it."""
 
     server: ServerProcess
+    workers: Sequence[ServerProcess]
+    """Beside the server, where it has no worker of its own."""
     board: Board
     clients: Sequence[SdkClient | RawClient]
     rng: Random

@@ -61,7 +61,10 @@ class Manifest:
 
 
 class ServerProcess:
-    """One server with its own data folder; it may be killed and started again on the same data."""
+    """One server; it may be killed and started again on the same data.
+
+    `data` is the folder of another one, if it is to work on that; `port` the first one's.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class ServerProcess:
         secret: str,
         *,
         port: int = 0,
+        data: Path | None = None,
     ) -> None:
         self._manifest = manifest
         self._needs = needs
@@ -79,11 +83,16 @@ class ServerProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="longcall-server-")
         self._process: asyncio.subprocess.Process | None = None
         self._port = port
+        self._data = data
         self.url = ""
 
     @property
     def data(self) -> Path:
-        """The folder that the server keeps its store in."""
+        """The folder that the server keeps its store in: another one's, or its own."""
+        return self._data or self._own
+
+    @property
+    def _own(self) -> Path:
         return Path(self._folder.name)
 
     @property
@@ -103,14 +112,20 @@ class ServerProcess:
 
     def log(self) -> str:
         """The end of what the server wrote."""
-        path = self.data / "server.log"
-        return path.read_text("utf-8", "replace")[-4_000:] if path.exists() else ""
+        return self.whole_log()[-4_000:]
+
+    def whole_log(self) -> str:
+        """What all its processes wrote."""
+        path = self._own / "server.log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
 
     async def start(self) -> None:
         """Starts the server and waits until it says that it is ready."""
         await self.launch()
-        self.url = (await self._ready(self._ready_file))["url"]
-        self._port = int(self.url.split(":")[2].split("/")[0])
+        ready = await self._ready(self._ready_file)
+        if "url" in ready:  # a worker has none
+            self.url = ready["url"]
+            self._port = int(self.url.split(":")[2].split("/")[0])
 
     async def launch(self) -> None:
         """Starts the server and does not wait for it."""
@@ -131,7 +146,7 @@ class ServerProcess:
         for name, value in self._needs.get("limits", {}).items():
             environment[self._manifest.limits[name]] = str(value)
         command = [part.format(**words) for part in shlex.split(self._manifest.start)]
-        with (self.data / "server.log").open("ab") as log:
+        with (self._own / "server.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=self._manifest.folder,
@@ -143,7 +158,7 @@ class ServerProcess:
 
     @property
     def _ready_file(self) -> Path:
-        return self.data / "ready.json"
+        return self._own / "ready.json"
 
     async def _ready(self, path: Path) -> dict[str, Any]:
         assert self._process is not None
