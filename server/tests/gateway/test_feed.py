@@ -88,3 +88,21 @@ async def test_each_attach_and_cancel_has_its_snapshot_in_the_order_of_asking(at
     assert [message.get("reply_to") for message in seen] == asked
     assert {message["type"] for message in seen} == {"snapshot"}
     assert await peer.ask({"type": "ping"}) == {"type": "pong"}
+
+
+@pytest.mark.clause("10.25.1", "10.25.2")
+async def test_another_attach_moves_the_one_cursor_and_says_whether_it_follows(
+    at: Harness, stage: Stage
+) -> None:
+    await at.desk.submit("wait")
+    await stage.started.wait()
+    peer, other = await at.welcomed(), await at.welcomed()
+    for _ in range(2):
+        await peer.attach(0)
+        assert [(await peer.receive()).get("seq") for _ in range(3)] == [None, 1, 2]
+    await peer.attach(1, follow=False)
+    assert [(await peer.receive()).get("seq") for _ in range(2)] == [None, 2]
+    await other.attach(2)
+    stage.go_on.set()
+    await other.until(is_terminal)
+    assert await peer.ask({"type": "ping"}) == {"type": "pong"}
