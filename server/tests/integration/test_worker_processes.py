@@ -75,6 +75,7 @@ async def test_what_was_accepted_before_any_worker_runs_when_one_comes(tmp_path:
             assert (await wire.ended())[-1]["result"] == late.pid
 
 
+@pytest.mark.clause("5.6.4", "10.14.6")
 @pytest.mark.parametrize("size", [10, 100_000])
 async def test_live_progress_and_a_cancel_go_from_process_to_process(
     tmp_path: Path, size: int
@@ -114,6 +115,7 @@ async def story_of_quick(wire: Wire, action: str, payload: Any) -> Message:
     return (await wire.until_type("response"))[-1]
 
 
+@pytest.mark.clause("5.4.11")
 async def test_a_promoted_request_of_a_server_that_goes_is_finished_by_a_worker(
     tmp_path: Path,
 ) -> None:
@@ -131,6 +133,7 @@ async def test_a_promoted_request_of_a_server_that_goes_is_finished_by_a_worker(
             assert events[-1]["result"] == {"attempt": 2, "at": "here"}
 
 
+@pytest.mark.clause("5.4.1")
 async def test_many_workers_share_many_requests_and_none_is_run_twice(tmp_path: Path) -> None:
     few = ("--concurrency", "2")
     async with (
