@@ -43,6 +43,12 @@ class Process:
         async with asyncio.timeout(PATIENCE):
             return await self._process.stderr.readline()
 
+    async def logged(self, *texts: str) -> None:
+        """Waits until each of these has been written to standard error, in this order."""
+        for text in texts:
+            while text not in (line := (await self.said()).decode()):
+                assert line, f"the server ended without {text!r}"
+
     async def ended(self) -> tuple[int, str]:
         """The exit code and what it wrote to standard error."""
         async with asyncio.timeout(PATIENCE):

@@ -184,6 +184,7 @@ async def test_a_failed_commit_fails_all_of_its_batch(tmp_path: Path) -> None:
         (sqlite3.SQLITE_FULL, StoreUnavailable),
         (sqlite3.SQLITE_READONLY, StoreUnavailable),
         (sqlite3.SQLITE_BUSY, StoreUnavailable),
+        (sqlite3.SQLITE_IOERR_WRITE, StoreUnavailable),
         (sqlite3.SQLITE_IOERR, OutcomeUnknown),
         (sqlite3.SQLITE_IOERR_FSYNC, OutcomeUnknown),
     ],

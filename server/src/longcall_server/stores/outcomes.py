@@ -34,6 +34,7 @@ async def until_known(
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + patience_ms / 1000
     wait = _FIRST_WAIT
+    level = logging.WARNING
     unknown = False
     while True:
         try:
@@ -42,13 +43,14 @@ async def until_known(
             unknown = True
             if loop.time() >= ends_at:
                 raise
-            _log.warning("%s is repeated: %r", what, error)
+            _log.log(level, "%s is repeated: %r", what, error)
         except StoreUnavailable as error:
             late = loop.time() >= ends_at
             if unknown and late:
                 raise OutcomeUnknown from None
             if not unknown and (late or not wait_for_store()):
                 raise
-            _log.warning("%s is repeated: %r", what, error)
+            _log.log(level, "%s is repeated: %r", what, error)
+        level = logging.DEBUG  # said once: many may wait for the same disk
         await asyncio.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT)

@@ -101,7 +101,13 @@ class Worker:
         self._limits = handlers.concurrency(tenant_concurrency)
         self._poll = poll_ms / 1000
         self._sweeper = Sweeper(
-            store, bus, files, poll_ms=poll_ms, on_work=self._wake_up, on_changed=self._look_at
+            store,
+            bus,
+            files,
+            poll_ms=poll_ms,
+            before=self._catch_up,
+            on_work=self._wake_up,
+            on_changed=self._look_at,
         )
         self._runs: dict[RequestKey, _Run] = {}
         self._drives: set[asyncio.Task[None]] = set()
@@ -112,6 +118,8 @@ class Worker:
         self._handing_back = False
         self._asked: set[RequestKey] = set()
         self._ask = asyncio.Event()
+        self._is_behind = False
+        """A renewal failed: leases may have run out though their attempts go on."""
         self._unheard: set[RequestKey] = set()
         """Whose newest progress is too long for the bus: readers will find it in the store."""
         self._claiming: asyncio.Task[None] | None = None
@@ -374,7 +382,14 @@ class Worker:
             everyone = loop.time() >= all_at
             done = await self._renew()
             if everyone:
+                self._is_behind = not done
                 all_at = loop.time() + (interval if done else min(interval, _RETRY_STORE))
+
+    async def _catch_up(self) -> None:
+        """Before a sweep: a store that took no writes for a while is no reason to lose leases."""
+        if self._is_behind:
+            self._asked.update(self._runs)
+            self._is_behind = not await self._renew()
 
     async def _renew(self) -> bool:
         runs = [self._runs[key] for key in self._asked if key in self._runs]
@@ -388,6 +403,7 @@ class Worker:
             answers = await self._store.renew(renewals, lease_ms=self.lease_ms)
         except Exception as error:
             log_failure("the renewal of leases", error)
+            self._is_behind = True
             return False
         for run, answer in zip(runs, answers, strict=True):
             self._renewed(run, answer)

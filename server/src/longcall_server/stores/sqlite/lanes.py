@@ -272,10 +272,13 @@ def _unavailable(error: Exception) -> Exception:
 def _commit_failure(error: sqlite3.Error) -> Exception:
     """Tells a commit that did not happen from one of which nobody knows.
 
-    A full or read-only disk and a lock end it before its last frame is whole. After a failed sync
-    that frame may lie in the file, and would count if the machine stopped now (PROTOCOL 10.3).
+    A full or read-only disk, a quota, a failing write and a lock end it before its last frame is
+    whole, and without it the others count for nothing. (SQLite writes nothing behind that frame
+    unless it is built without SQLITE_POWERSAFE_OVERWRITE, its default.) After a failed sync the
+    frame may lie in the file, and would count if the machine stopped now (PROTOCOL 10.3).
     """
-    code = error.sqlite_errorcode & 0xFF
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY):
+    code = error.sqlite_errorcode
+    certain = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY)
+    if code & 0xFF in certain or code == sqlite3.SQLITE_IOERR_WRITE:
         return StoreUnavailable(f"the database cannot be written right now: {error}")
     return OutcomeUnknown(f"the commit failed: {error}")
