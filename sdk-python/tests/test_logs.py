@@ -32,9 +32,12 @@ def test_iterator_gets_each_event_once_over_a_lost_connection() -> None:
     script.reconnect()
     assert script.sent() == [{"type": "attach", "request_id": "r", "after_seq": 3}]
     script.send(chunk("r", 4))  # PROTOCOL 10.26: before the snapshot
+    assert script.seqs(state, reader) == [1, 2, 3]
     script.send(snapshot("r", last_seq=5))
-    script.send(chunk("r", 3), chunk("r", 4), chunk("r", 4), complete("r", 5))
-    assert script.seqs(state, reader) == [1, 2, 3, 4]
+    # PROTOCOL 10.30.1: a repeat changes nothing, the position neither.
+    script.send(chunk("r", 3), chunk("r", 4), chunk("r", 4), chunk("r", 3), complete("r", 5))
+    assert script.seqs(state, reader) == [4]
+    assert script.sent() == []
     assert reader.is_over
 
 

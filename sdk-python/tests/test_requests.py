@@ -57,7 +57,7 @@ def test_request_is_followed_from_its_acknowledgment_to_its_end() -> None:
     assert script.sent() == []
 
 
-@pytest.mark.clause("9.1.3")
+@pytest.mark.clause("9.1.3", "10.39.1")
 def test_quick_request_is_finished_without_events() -> None:
     script = ready()
     state = script.submit()
