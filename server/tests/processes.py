@@ -51,10 +51,15 @@ class Process:
 
     async def ended(self) -> tuple[int, str]:
         """The exit code and what it wrote to standard error."""
+        code, _, errors = await self.output()
+        return code, errors
+
+    async def output(self) -> tuple[int, str, str]:
+        """The exit code, and all that it wrote to standard output and to standard error."""
         async with asyncio.timeout(PATIENCE):
-            _, errors = await self._process.communicate()
+            output, errors = await self._process.communicate()
         assert self._process.returncode is not None
-        return self._process.returncode, errors.decode()
+        return self._process.returncode, output.decode(), errors.decode()
 
 
 @asynccontextmanager

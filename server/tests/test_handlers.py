@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Annotated, Any
 
+import process_handlers
 import pytest
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from wire import settings
 
 from longcall_server import (
     UNSET,
@@ -19,6 +21,7 @@ from longcall_server import (
     SyncRequestContext,
 )
 from longcall_server.handlers.encoding import encode
+from longcall_server.server import Server
 
 
 def _nested(levels: int) -> list[Any]:
@@ -60,7 +63,7 @@ def test_a_registration_reads_types_and_policy() -> None:
     assert found.policy.backoff_max_ms == 2000
     assert (found.deadline_ms, found.retention_ms, found.cancel_grace_ms) == (60_000, 86_400_000, 0)
     assert found.durable
-    assert found.is_coroutine
+    assert found.executor == "coroutine"
     assert found.description == "Crunches numbers."
     assert found.validate('{"count":2}') == Params(count=2)
     assert found.payload_schema["properties"]["count"]["minimum"] == 1
@@ -207,7 +210,7 @@ def test_partials_methods_and_callable_objects_are_functions_too() -> None:
     for action in handlers.actions():
         found = handlers.get(action)
         assert found is not None
-        assert found.is_coroutine
+        assert found.executor == "coroutine"
         assert found.validate("7") == 7
 
 
@@ -245,3 +248,59 @@ def test_unset_is_one_false_object() -> None:
     assert not UNSET
     assert repr(UNSET) == "UNSET"
     assert type(UNSET)() is UNSET
+
+
+def test_a_handler_for_a_process_is_known_by_its_place() -> None:
+    handlers = Handlers()
+    handlers.register("typed", executor="process")(process_handlers.typed)
+    handlers.register("inside", executor="process")(process_handlers.Group.inside)
+    found = handlers.get("typed")
+    assert found is not None
+    assert (found.executor, str(found.place)) == ("process", "process_handlers.typed")
+    handlers.check()
+
+
+async def _coroutine(ctx: RequestContext) -> None: ...
+
+
+def _in_main(ctx: SyncRequestContext) -> None: ...
+
+
+_in_main.__module__ = "__main__"
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (_coroutine, "an async def runs on the event loop; executor='process' is for a plain def"),
+        (lambda ctx: None, r"a process cannot find a lambda \(<lambda>\)"),
+        (_in_main, "a process cannot import __main__: move _in_main into a module of its own"),
+        (functools.partial(process_handlers.typed), "a process finds its handler by module and"),
+        (process_handlers.Group().method, "a process finds its handler by module and name"),
+    ],
+)
+def test_what_a_process_could_not_find_is_not_registered(function: Any, reason: str) -> None:
+    with pytest.raises(RegistrationError, match=f"^act: {reason}"):
+        Handlers().register("act", executor="process")(function)
+
+
+def test_a_closure_is_not_for_a_process() -> None:
+    def inner(ctx: SyncRequestContext) -> None: ...
+
+    with pytest.raises(RegistrationError, match=r"function inside of another .*at the top of"):
+        Handlers().register("act", executor="process")(inner)
+
+
+def test_an_executor_is_one_that_exists() -> None:
+    executor: Any = "fork"
+    with pytest.raises(RegistrationError, match="executor is 'thread' or 'process', not 'fork'"):
+        Handlers().register("act", executor=executor)(process_handlers.pid)
+
+
+def test_another_function_under_the_same_name_is_found_before_anything_runs() -> None:
+    handlers = Handlers()
+    handlers.register("act", executor="process")(process_handlers.first_replaced)
+    with pytest.raises(RegistrationError, match="act: a process would look for process_handlers"):
+        handlers.check()
+    with pytest.raises(RegistrationError, match="is not the function that was registered"):
+        Server(settings(), handlers)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import asyncio
 import contextlib
+import os
 
+import process_handlers
 import pytest
 from pydantic import BaseModel
 
@@ -128,3 +130,39 @@ async def test_a_running_handler_can_be_cancelled() -> None:
         assert running.run.progress == [{"message": "waiting"}]
         running.cancel("enough")
         assert (await running.finish()).cancelled
+
+
+def _in_which_process() -> Handlers:
+    handlers = Handlers()
+    handlers.register("where", executor="process")(process_handlers.pid)
+    return handlers
+
+
+async def test_a_handler_for_a_process_runs_in_a_thread() -> None:
+    run = await run_handler(_in_which_process())
+    assert run.result == os.getpid()
+
+
+@pytest.mark.slow
+async def test_a_handler_runs_in_a_process_when_it_is_asked_for() -> None:
+    run = await run_handler(_in_which_process(), in_process=True)
+    assert isinstance(run.result, int)
+    assert run.result != os.getpid()
+    again = await run_handler(process_handlers.files, "text", in_process=True)
+    assert again.error is None
+    assert again.files["report.txt"] == b"text!"
+
+
+@pytest.mark.slow
+async def test_a_handler_in_a_process_is_cancelled() -> None:
+    async with start_handler(process_handlers.wait, in_process=True) as running:
+        running.cancel("enough")
+        run = await running.finish()
+    assert run.cancelled
+
+
+async def test_what_a_process_could_not_run_is_refused_before_it_runs() -> None:
+    async def coroutine(ctx: RequestContext) -> None: ...
+
+    with pytest.raises(RegistrationError, match="for a plain def"):
+        await run_handler(coroutine, in_process=True)

@@ -110,6 +110,12 @@ class Settings(BaseSettings):
         None, ge=1, description="durable requests of one tenant running at once, over all workers"
     )
     threads: int = Field(32, ge=1, le=1000, description="threads for handlers that are plain `def`")
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description='processes for handlers with `executor="process"`; none: one for each CPU',
+    )
     lease: PositiveDuration = Field(
         timedelta(seconds=30), description="after how long a silent worker's request is retried"
     )

@@ -57,6 +57,7 @@ class Node(ABC):
                 "--store memory: its requests are seen by one process only, which must both serve "
                 "and work; use --store sqlite"
             )
+        handlers.check()
         self._settings = settings
         self._handlers = handlers
         self._claims = claims
@@ -124,6 +125,7 @@ class Node(ABC):
             server=ServerInfo(__version__, store.name, datetime.now(UTC)),
             bounds=Bounds(settings.max_message_bytes, settings.max_depth),
             threads=settings.threads,
+            processes=settings.processes,
             clock=store.now,
         )
         resources.push_async_callback(executor.close)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from longcall_server import __version__
 from longcall_server.auth import AuthSettings, create_token
 from longcall_server.config import Settings, SettingsError, load_settings
-from longcall_server.handlers import Handlers
+from longcall_server.handlers import Handlers, RegistrationError
 from longcall_server.stores.base import StoreUnavailable
 from longcall_server.telemetry import configure_logging
 
@@ -111,6 +111,10 @@ def load_handlers(target: str) -> Handlers:
         raise LoadError(f"{target} is a {kind}, not a longcall_server.Handlers")
     if not found.actions():
         raise LoadError(f"{target} has no handler registered")
+    try:
+        found.check()
+    except RegistrationError as error:
+        raise LoadError(str(error)) from None
     return found
 
 

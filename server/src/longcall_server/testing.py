@@ -9,7 +9,9 @@
         assert run.result["rows"] == len(run.chunks)
 
 The handler goes through the same registry, executor and context as in the server: payload and
-result are validated, encoded and measured alike.
+result are validated, encoded and measured alike. One that is registered with `executor="process"`
+runs in a thread here, so that what a test has patched is what it sees and no process has to start;
+`in_process=True` runs it in a process, as the server does, for the test that it can.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -82,7 +84,7 @@ class HandlerRun:
 
     @property
     def progress(self) -> list[dict[str, Any]]:
-        """Each report of an `async def`; a thread's are coalesced, the last one is always here."""
+        """Each report of an `async def`; a plain `def`'s are coalesced, the last is always here."""
         return [
             event.value
             for event in self.events
@@ -170,12 +172,16 @@ async def start_handler(
     metadata: Mapping[str, str] | None = None,
     request_id: str = "request-under-test",
     max_message_bytes: int = 1_048_576,
+    in_process: bool = False,
 ) -> AsyncIterator[RunningHandler]:
     """Starts a handler and gives control while it runs; see `run_handler`."""
-    handlers, action = _registered(handler, action)
+    handlers, action = _registered(handler, action, in_process=in_process)
     registration = handlers.get(action)
     if registration is None:
         raise LookupError(f"no handler is registered as {action!r}")
+    registration.check()
+    if registration.executor == "process" and not in_process:
+        registration = replace(registration, executor="thread", place=None)
     call = Call(
         request_id=request_id,
         action=action,
@@ -188,7 +194,7 @@ async def start_handler(
         chunks_kept_to=chunks_kept_to,
     )
     server = ServerInfo(__version__, "memory", datetime.now(UTC))
-    executor = Executor(server=server, bounds=Bounds(max_message_bytes))
+    executor = Executor(server=server, bounds=Bounds(max_message_bytes), processes=1)
     with tempfile.TemporaryDirectory(prefix="longcall-test-") as folder:
         files = FileStore(Path(folder))
         run = HandlerRun()
@@ -210,12 +216,15 @@ async def run_handler(
     metadata: Mapping[str, str] | None = None,
     request_id: str = "request-under-test",
     max_message_bytes: int = 1_048_576,
+    in_process: bool = False,
 ) -> HandlerRun:
     """Runs a handler function, or an `action` of a registry, to its end.
 
     `action` may be left out where the registry has one handler only. `payload` is a JSON value or
-    a pydantic model. Raises `RegistrationError` for a function that could not be registered, and
-    `LookupError` for an unknown action; whatever the handler raises is in `run.error`.
+    a pydantic model. With `in_process` a plain `def` runs in a process of its own (default: in a
+    thread, whatever it is registered with). Raises `RegistrationError` for a function that could
+    not be registered, and `LookupError` for an unknown action; whatever the handler raises is in
+    `run.error`.
     """
     async with start_handler(
         handler,
@@ -227,11 +236,14 @@ async def run_handler(
         metadata=metadata,
         request_id=request_id,
         max_message_bytes=max_message_bytes,
+        in_process=in_process,
     ) as running:
         return await running.finish()
 
 
-def _registered(handler: Handlers | Callable[..., Any], action: str | None) -> tuple[Handlers, str]:
+def _registered(
+    handler: Handlers | Callable[..., Any], action: str | None, *, in_process: bool
+) -> tuple[Handlers, str]:
     if isinstance(handler, Handlers):
         if action is not None:
             return handler, action
@@ -240,7 +252,7 @@ def _registered(handler: Handlers | Callable[..., Any], action: str | None) -> t
             raise LookupError(f"say which action is meant: {', '.join(actions) or 'there is none'}")
         return handler, actions[0]
     handlers = Handlers()
-    handlers.register(action or _ACTION)(handler)
+    handlers.register(action or _ACTION, executor="process" if in_process else None)(handler)
     return handlers, action or _ACTION
 
 

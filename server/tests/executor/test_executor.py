@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from executor_harness import LIMIT, Writer, failure
 
 from longcall_server import (
     AttemptFenced,
@@ -30,38 +31,9 @@ from longcall_server.executor import (
     Outcome,
     Stopped,
 )
-from longcall_server.handlers import Call, FileDraft
+from longcall_server.handlers import Call
 from longcall_server.handlers.attempt import Bounds
-from longcall_server.stores.base import Owner, StoredProgress
-
-LIMIT = 4096
-
-
-class Writer:
-    """Keeps what was written."""
-
-    def __init__(self) -> None:
-        self.reports: list[dict[str, Any]] = []
-        self.chunks: list[tuple[str, str | None]] = []
-        self.checkpoints: list[str] = []
-        self.gate: asyncio.Event | None = None
-        self.entered = asyncio.Event()
-
-    def progress(self, progress: StoredProgress) -> None:
-        self.reports.append(json.loads(progress.body))
-
-    async def chunk(self, data: str, checkpoint: str | None) -> int:
-        self.entered.set()
-        if self.gate is not None:
-            await self.gate.wait()
-        self.chunks.append((data, checkpoint))
-        return 2 + len(self.chunks)
-
-    async def save_checkpoint(self, checkpoint: str) -> None:
-        self.checkpoints.append(checkpoint)
-
-    async def open_file(self, name: str, media_type: str) -> FileDraft:
-        raise NotImplementedError
+from longcall_server.stores.base import Owner
 
 
 @pytest_asyncio.fixture
@@ -90,12 +62,6 @@ def start(executor: Executor, writer: Writer) -> Start:
         return executor.start(registration, Call("r-1", "act", payload, **fields), writer)
 
     return start
-
-
-def failure(outcome: Outcome) -> dict[str, Any]:
-    assert isinstance(outcome, Failed)
-    info: dict[str, Any] = json.loads(outcome.error)
-    return info
 
 
 async def test_a_coroutine_returns_its_result(start: Start) -> None:

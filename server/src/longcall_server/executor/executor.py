@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ from pydantic import ValidationError
 from longcall_server.executor.coroutine import CoroutineRun
 from longcall_server.executor.execution import Execution, Run
 from longcall_server.executor.outcomes import payload_refused
+from longcall_server.executor.process import ProcessRun
+from longcall_server.executor.process_pool import ProcessPool
 from longcall_server.executor.thread import ThreadRun
 from longcall_server.executor.thread_pool import ThreadPool
 from longcall_server.handlers.attempt import Attempt, AttemptWriter, Bounds, Call, ServerInfo
@@ -34,12 +37,14 @@ class Executor:
         server: ServerInfo | None = None,
         bounds: Bounds | None = None,
         threads: int = 32,
+        processes: int | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._server = server or ServerInfo("0", "none", datetime.now(UTC))
         self._bounds = bounds or Bounds()
         self._clock = clock
         self._threads = ThreadPool(threads)
+        self._processes = ProcessPool(processes or usable_cpus())
         self._running: set[Execution] = set()
 
     @property
@@ -56,7 +61,7 @@ class Executor:
         """
         attempt = Attempt(call, writer, server=self._server, bounds=self._bounds, clock=self._clock)
         execution = Execution(attempt)
-        if params is UNSET:
+        if params is UNSET and registration.executor != "process":  # which does that itself
             try:
                 params = registration.validate(call.payload)
             except ValidationError as error:
@@ -68,8 +73,10 @@ class Executor:
         return execution
 
     def _run(self, registration: Registration, attempt: Attempt, params: Any) -> Run:
-        if registration.is_coroutine:
+        if registration.executor == "coroutine":
             return CoroutineRun(registration, attempt, params)
+        if registration.executor == "process":
+            return ProcessRun(registration, attempt, self._processes)
         return ThreadRun(registration, attempt, params, self._threads)
 
     async def settled(self) -> None:
@@ -90,6 +97,7 @@ class Executor:
         if left:
             await self._wait_for_all(min(grace, _LAST_STEP))
         self._threads.close()
+        await self._processes.close()
 
     async def _wait_for_all(self, grace: float) -> None:
         ends = [asyncio.ensure_future(execution.ended()) for execution in self._running]
@@ -98,3 +106,9 @@ class Executor:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+def usable_cpus() -> int:
+    """How many processes can compute at the same time."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -14,7 +14,7 @@ from pydantic import MISSING, TypeAdapter, ValidationError
 from longcall_server.core import errors
 from longcall_server.core.codes import ErrorCode
 from longcall_server.core.ijson import escape_pointer
-from longcall_server.handlers.attempt import Attempt
+from longcall_server.handlers.attempt import AttemptCore
 from longcall_server.handlers.encoding import UNSET
 from longcall_server.handlers.errors import (
     AttemptFenced,
@@ -57,7 +57,7 @@ class Stopped:
 Outcome = Completed | Failed | Cancelled | Stopped
 
 
-def returned(attempt: Attempt, value: object, adapter: TypeAdapter[Any]) -> Outcome:
+def returned(attempt: AttemptCore, value: object, adapter: TypeAdapter[Any]) -> Outcome:
     """What it means that the handler returned `value`."""
     if attempt.stopped:
         return Stopped()
@@ -70,7 +70,7 @@ def returned(attempt: Attempt, value: object, adapter: TypeAdapter[Any]) -> Outc
         return _unexpected(attempt, error, retryable=False)
 
 
-def raised(attempt: Attempt, error: BaseException) -> Outcome:
+def raised(attempt: AttemptCore, error: BaseException) -> Outcome:
     """What it means that the handler raised `error`, whatever that is."""
     if attempt.stopped:
         return Stopped()
@@ -102,7 +102,7 @@ def error_info(
     return errors.error_info(code, message, retryable=retryable, details=given).model_dump_json()
 
 
-def _raised(attempt: Attempt, error: BaseException) -> Outcome:
+def _raised(attempt: AttemptCore, error: BaseException) -> Outcome:
     match error:
         case asyncio.CancelledError() | RequestCancelled() if attempt.cancelled:
             return Cancelled()
@@ -117,7 +117,7 @@ def _raised(attempt: Attempt, error: BaseException) -> Outcome:
     return _unexpected(attempt, error, retryable=True)
 
 
-def _handler_error(attempt: Attempt, error: HandlerError) -> Failed:
+def _handler_error(attempt: AttemptCore, error: HandlerError) -> Failed:
     code, message, retryable = str(error.code), str(error.message), bool(error.retryable)
     details: dict[str, object] = {"code": code}
     try:
@@ -140,7 +140,7 @@ def _too_large(error: PayloadTooLarge) -> Failed:
     return _failed(ErrorCode.PAYLOAD_TOO_LARGE, f"{str(error).capitalize()}.", details)
 
 
-def _unexpected(attempt: Attempt, error: BaseException, *, retryable: bool) -> Failed:
+def _unexpected(attempt: AttemptCore, error: BaseException, *, retryable: bool) -> Failed:
     incident = uuid.uuid4().hex
     _log.error("%s failed, incident %s", _name(attempt), incident, exc_info=error)
     failed = _failed(
@@ -155,6 +155,6 @@ def _failed(
     return Failed(error_info(code, message, details, retryable=retryable), retryable=retryable)
 
 
-def _name(attempt: Attempt) -> str:
+def _name(attempt: AttemptCore) -> str:
     call = attempt.call
     return f"handler {call.action}, request {call.request_id}, attempt {call.attempt}"

@@ -110,46 +110,31 @@ class Bounds:
     max_depth: int = 64
 
 
-class Attempt:
-    """The state of a running attempt. Used on the event loop only, but for the plain flags."""
+class AttemptCore:
+    """What is known of an attempt wherever its handler runs: what it was called with, whether it is
+    to stop, and how its values are written and measured. Its flags are set and read in any thread.
+    """
 
-    def __init__(
-        self, call: Call, writer: AttemptWriter, *, server: ServerInfo, bounds: Bounds, clock: Clock
-    ) -> None:
+    def __init__(self, call: Call, *, server: ServerInfo, bounds: Bounds, clock: Clock) -> None:
         self.call = call
-        self.writer = writer
-        """Looked up at each write: a promotion puts another one in place."""
         self.server = server
-        self.progress: StoredProgress | None = None
+        self.bounds = bounds
         self.cancelled = False
         self.stopped = False
         self.cancel_reason: str | None = None
-        self.interrupted = asyncio.Event()
-        """Set when the handler is to stop: cancelled or fenced."""
-        self.fatal: LogLimitReached | None = None
-        """Ends the request whatever the handler makes of it (PROTOCOL 10.44)."""
-        self._bounds = bounds
         self._clock = clock
-        self._version = 0
-        self._drafts: dict[str, FileDraft] = {}
-        self._files: dict[str, StoredFile] = {}
 
     @property
     def max_message_bytes(self) -> int:
         """The most bytes of a frame that carries something of this attempt."""
-        return self._bounds.max_message_bytes
-
-    @property
-    def files(self) -> tuple[StoredFile, ...]:
-        """What the finishing transaction records."""
-        return tuple(self._files.values())
+        return self.bounds.max_message_bytes
 
     def encode(
         self, what: str, value: object, adapter: TypeAdapter[Any] = ANY, *, levels: int = 1
     ) -> str:
         """The JSON text of a value that stands `levels` deep in a message; raises `NotJson`."""
         try:
-            return encode(value, adapter, max_depth=self._bounds.max_depth - levels)
+            return encode(value, adapter, max_depth=self.bounds.max_depth - levels)
         except NotJson as error:
             raise NotJson(f"{what}: {error}") from error.__cause__
 
@@ -162,7 +147,7 @@ class Attempt:
     def error_fits(self, error: str) -> bool:
         """Whether an ErrorInfo can be sent in every frame that may carry it (PROTOCOL 10.44)."""
         draft = events.retrying(self.call.request_id, 2**53, 2**53, self._clock(), error)
-        return draft.size <= self._bounds.max_message_bytes
+        return draft.size <= self.bounds.max_message_bytes
 
     def encode_progress(
         self, percentage: float | None, message: str | None, details: str | None
@@ -185,6 +170,57 @@ class Attempt:
         self._fits("progress", len(members.encode()) + _PROGRESS_FRAME_BYTES)
         return members
 
+    def check_chunk(self, data: str, checkpoint: str | None) -> None:
+        """Raises `PayloadTooLarge` or `AttemptFenced` for what cannot be appended."""
+        draft = events.chunk(self.call.request_id, self.call.attempt, data)
+        self._fits("chunk", draft.size)
+        self.check_checkpoint(checkpoint)
+
+    def check_checkpoint(self, checkpoint: str | None) -> None:
+        """Raises `PayloadTooLarge` or `AttemptFenced` for what cannot be kept."""
+        if checkpoint is not None:
+            self._fits("checkpoint", len(checkpoint.encode()))
+        self._check_fence()
+
+    def raise_if_interrupted(self) -> None:
+        """Raises `AttemptFenced` or `RequestCancelled` when the handler is to stop."""
+        self._check_fence()
+        if self.cancelled:
+            raise RequestCancelled(self.cancel_reason or "the request was cancelled")
+
+    def _check_fence(self) -> None:
+        if self.stopped:
+            raise AttemptFenced("this attempt is no longer the current one")
+
+    def _fits(self, what: str, size: int) -> None:
+        limit = self.bounds.max_message_bytes
+        if size > limit:
+            raise PayloadTooLarge(what, limit, size)
+
+
+class Attempt(AttemptCore):
+    """The state of a running attempt. Used on the event loop only, but for what is of the core."""
+
+    def __init__(
+        self, call: Call, writer: AttemptWriter, *, server: ServerInfo, bounds: Bounds, clock: Clock
+    ) -> None:
+        super().__init__(call, server=server, bounds=bounds, clock=clock)
+        self.writer = writer
+        """Looked up at each write: a promotion puts another one in place."""
+        self.progress: StoredProgress | None = None
+        self.interrupted = asyncio.Event()
+        """Set when the handler is to stop: cancelled or fenced."""
+        self.fatal: LogLimitReached | None = None
+        """Ends the request whatever the handler makes of it (PROTOCOL 10.44)."""
+        self._version = 0
+        self._drafts: dict[str, FileDraft] = {}
+        self._files: dict[str, StoredFile] = {}
+
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        """What the finishing transaction records."""
+        return tuple(self._files.values())
+
     def report(self, members: str) -> None:
         """Makes this the newest progress: the version grows within the attempt (PROTOCOL 10.36)."""
         if self.stopped:
@@ -198,10 +234,7 @@ class Attempt:
 
     async def chunk(self, data: str, checkpoint: str | None) -> int:
         """Appends a chunk; raises `PayloadTooLarge`, `LogLimitReached`, `AttemptFenced`."""
-        draft = events.chunk(self.call.request_id, self.call.attempt, data)
-        self._fits("chunk", draft.size)
-        self._check_checkpoint(checkpoint)
-        self._check_fence()
+        self.check_chunk(data, checkpoint)
         try:
             return await self.writer.chunk(data, checkpoint)
         except LogLimitReached as error:
@@ -210,8 +243,7 @@ class Attempt:
 
     async def save_checkpoint(self, checkpoint: str) -> None:
         """Keeps a checkpoint; raises `PayloadTooLarge`, `AttemptFenced`."""
-        self._check_checkpoint(checkpoint)
-        self._check_fence()
+        self.check_checkpoint(checkpoint)
         await self.writer.save_checkpoint(checkpoint)
 
     async def open_file(self, name: str, media_type: str) -> FileDraft:
@@ -248,22 +280,3 @@ class Attempt:
     def has_files(self) -> bool:
         """Whether there is anything to release."""
         return bool(self._drafts)
-
-    def raise_if_interrupted(self) -> None:
-        """Raises `AttemptFenced` or `RequestCancelled` when the handler is to stop."""
-        self._check_fence()
-        if self.cancelled:
-            raise RequestCancelled(self.cancel_reason or "the request was cancelled")
-
-    def _check_fence(self) -> None:
-        if self.stopped:
-            raise AttemptFenced("this attempt is no longer the current one")
-
-    def _check_checkpoint(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            self._fits("checkpoint", len(checkpoint.encode()))
-
-    def _fits(self, what: str, size: int) -> None:
-        limit = self._bounds.max_message_bytes
-        if size > limit:
-            raise PayloadTooLarge(what, limit, size)

@@ -12,16 +12,16 @@ from types import TracebackType
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from longcall_server.handlers.attempt import Attempt, FileDraft, ServerInfo
+from longcall_server.handlers.attempt import Attempt, AttemptCore, FileDraft, ServerInfo
 from longcall_server.handlers.encoding import UNSET, JsonValue, Unset
 
 
 class ContextBase:
     """What the contexts of all kinds tell."""
 
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-        call = attempt.call
+    def __init__(self, core: AttemptCore) -> None:
+        self._core = core
+        call = core.call
         self.request_id: str = call.request_id
         self.action: str = call.action
         self.attempt: int = call.attempt
@@ -34,40 +34,44 @@ class ContextBase:
         """The `seq` up to which chunks of former attempts stand (PROTOCOL 10.19)."""
         self.checkpoint: JsonValue = None if call.checkpoint is None else from_json(call.checkpoint)
         """What a former attempt stored last; None if nothing was."""
-        self.server: ServerInfo = attempt.server
+        self.server: ServerInfo = core.server
 
     @property
     def created_at(self) -> datetime:
         """When the request was accepted, in UTC."""
-        return _moment(self._attempt.call.created_at)
+        return _moment(self._core.call.created_at)
 
     @property
     def deadline(self) -> datetime | None:
         """When the server ends the request with TIMEOUT, in UTC."""
-        at = self._attempt.call.deadline_at
+        at = self._core.call.deadline_at
         return None if at is None else _moment(at)
 
     @property
     def cancelled(self) -> bool:
         """Whether the handler should stop: the request was cancelled or this attempt is fenced."""
-        return self._attempt.cancelled or self._attempt.stopped
+        return self._core.cancelled or self._core.stopped
 
     def raise_if_cancelled(self) -> None:
         """Raises `RequestCancelled` (or `AttemptFenced`) if the handler should stop."""
-        self._attempt.raise_if_interrupted()
+        self._core.raise_if_interrupted()
 
     def _members(
         self, percentage: float | None, message: str | None, details: JsonValue | Unset
     ) -> str:
-        encoded = None if details is UNSET else self._attempt.encode("details", details, levels=3)
-        return self._attempt.encode_progress(percentage, message, encoded)
+        encoded = None if details is UNSET else self._core.encode("details", details, levels=3)
+        return self._core.encode_progress(percentage, message, encoded)
 
     def _checkpoint(self, state: JsonValue | Unset) -> str | None:
-        return None if state is UNSET else self._attempt.encode("checkpoint", state)
+        return None if state is UNSET else self._core.encode("checkpoint", state)
 
 
 class RequestContext(ContextBase):
     """A running request, for `async def` handlers. On a cancel their task is cancelled too."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__(attempt)
+        self._attempt = attempt
 
     async def progress(
         self,

@@ -7,27 +7,22 @@ imported, and not when it is called for the first time.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final, Literal, TypeVar, get_type_hints
+from typing import Any, Final, Literal, TypeVar
 
-from pydantic import JsonValue, PydanticUserError, TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic import TypeAdapter
 
 from longcall_server.core.lifecycle import RetryPolicy
 from longcall_server.core.scheduling import ConcurrencyLimits
-from longcall_server.handlers.context import RequestContext
-from longcall_server.handlers.encoding import ANY
 from longcall_server.handlers.errors import RegistrationError
-from longcall_server.handlers.sync_context import SyncRequestContext
+from longcall_server.handlers.signature import Place, first_line, signature_of
 
 ACTION_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
 F = TypeVar("F", bound=Callable[..., Any])
-_NOTHING: Final[TypeAdapter[Any]] = TypeAdapter(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,9 @@ class Registration:
 
     action: str
     function: Callable[..., Any]
-    is_coroutine: bool
+    executor: Literal["coroutine", "thread", "process"]
+    place: Place | None
+    """Where a process finds the function; None if it runs in this one."""
     takes_payload: bool
     durable: bool
     policy: RetryPolicy
@@ -66,6 +63,20 @@ class Registration:
     def validate(self, payload: str) -> object:
         """The payload as the handler takes it; raises pydantic's `ValidationError`."""
         return self.payload_adapter.validate_json(payload)
+
+    def check(self) -> None:
+        """Raises `RegistrationError` if a process would find another function, or none."""
+        if self.place is None:
+            return
+        try:
+            found = self.place.find()
+        except (KeyError, AttributeError):
+            found = None
+        if found is not self.function:
+            raise RegistrationError(
+                f"{self.action}: a process would look for {self.place} and find {found!r}, which "
+                "is not the function that was registered"
+            )
 
     @cached_property
     def payload_schema(self) -> dict[str, Any]:
@@ -96,18 +107,20 @@ class Handlers:
         cancel_grace: timedelta = timedelta(seconds=10),
         sync_window: timedelta | None = None,
         concurrency: int | None = None,
+        executor: Literal["thread", "process"] | None = None,
         description: str = "",
     ) -> Callable[[F], F]:
         """Registers the decorated function, `def handler(ctx, payload) -> result`.
 
-        An `async def` takes a `RequestContext`, a plain `def` a `SyncRequestContext` and runs in a
-        thread. The types of payload and result are read from the annotations; without a second
-        parameter the action takes no payload. `durable=False` makes a quick handler, which must be
-        safe to repeat: it is answered at once and stored only if it takes longer than
-        `sync_window` (default: the server's). `deadline` counts from acceptance (default: none),
-        `retention` from the end (default: the server's, 24 h). `concurrency` limits how many stored
-        requests of the action run at once, over all workers of the store (default: no limit).
-        Raises `RegistrationError`.
+        An `async def` takes a `RequestContext` and runs on the event loop; a plain `def` takes a
+        `SyncRequestContext` and runs in a thread, or with `executor="process"` in a process of the
+        server's pool, which imports its module and finds it there by its name. The types of payload
+        and result are read from the annotations; without a second parameter the action takes no
+        payload. `durable=False` makes a quick handler, which must be safe to repeat: it is answered
+        at once and stored only if it takes longer than `sync_window` (default: the server's).
+        `deadline` counts from acceptance (default: none), `retention` from the end (default: the
+        server's, 24 h). `concurrency` limits how many stored requests of the action run at once,
+        over all workers of the store (default: no limit). Raises `RegistrationError`.
         """
         if not _is_action_name(action):
             raise RegistrationError(
@@ -132,7 +145,9 @@ class Handlers:
         def decorate(function: F) -> F:
             if action in self._registrations:
                 raise RegistrationError(f"the action {action!r} has a handler already")
-            self._registrations[action] = _registration(action, function, description, options)
+            self._registrations[action] = _registration(
+                action, function, executor, description, options
+            )
             return function
 
         return decorate
@@ -140,6 +155,15 @@ class Handlers:
     def get(self, action: str) -> Registration | None:
         """The handler of an action, None if there is none."""
         return self._registrations.get(action)
+
+    def check(self) -> None:
+        """Checks what is known only once every module is imported.
+
+        Raises `RegistrationError` for a handler that a process would not find: something else
+        stands under its name, such as the same function under one more decorator.
+        """
+        for registration in self._registrations.values():
+            registration.check()
 
     def actions(self) -> tuple[str, ...]:
         """All actions, in the order of registration."""
@@ -160,97 +184,31 @@ def _is_action_name(name: object) -> bool:
 
 
 def _registration(
-    action: str, function: Callable[..., Any], description: str, options: dict[str, Any]
+    action: str,
+    function: Callable[..., Any],
+    executor: Literal["thread", "process"] | None,
+    description: str,
+    options: dict[str, Any],
 ) -> Registration:
-    if not callable(function):
-        raise RegistrationError(f"{action}: {function!r} is not a function")
-    target = function if inspect.isroutine(function) else _unwrapped(function)
-    if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
-        raise RegistrationError(f"{action}: a handler returns its result; use ctx.chunk, not yield")
-    is_coroutine = inspect.iscoroutinefunction(target)
-    hints = _hints(action, target)
-    parameters = _parameters(action, function)
-    _check_context(action, parameters[0], hints, is_coroutine=is_coroutine)
-    takes_payload = len(parameters) == 2
-    payload_adapter = _NOTHING
-    if takes_payload:
-        name = parameters[1].name
-        if name not in hints:
-            raise RegistrationError(
-                f"{action}: annotate the parameter {name!r}, with JsonValue for any JSON value"
-            )
-        payload_adapter = _adapter(action, f"parameter {name!r}", hints[name])
+    signature = signature_of(action, function)
+    if signature.is_coroutine and executor is not None:
+        raise RegistrationError(
+            f"{action}: an async def runs on the event loop; executor={executor!r} is for a "
+            "plain def"
+        )
+    if executor not in (None, "thread", "process"):
+        raise RegistrationError(f"{action}: executor is 'thread' or 'process', not {executor!r}")
     return Registration(
         action=action,
         function=function,
-        is_coroutine=is_coroutine,
-        takes_payload=takes_payload,
-        description=description or _first_line(function),
-        payload_adapter=payload_adapter,
-        result_adapter=_adapter(action, "result", hints.get("return", Any)),
+        executor="coroutine" if signature.is_coroutine else executor or "thread",
+        place=Place.of(action, function) if executor == "process" else None,
+        takes_payload=signature.takes_payload,
+        description=description or first_line(function),
+        payload_adapter=signature.payload_adapter,
+        result_adapter=signature.result_adapter,
         **options,
     )
-
-
-def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What says whether a callable object is a coroutine function, and its annotations."""
-    inner = getattr(function, "func", None)  # functools.partial
-    if callable(inner):
-        return _unwrapped(inner)
-    return function if inspect.isroutine(function) else type(function).__call__
-
-
-def _hints(action: str, function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except Exception as error:
-        raise RegistrationError(f"{action}: an annotation cannot be resolved: {error}") from error
-
-
-def _parameters(action: str, function: Callable[..., Any]) -> list[inspect.Parameter]:
-    parameters = list(inspect.signature(function).parameters.values())
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    for parameter in parameters:
-        if parameter.kind not in positional:
-            raise RegistrationError(
-                f"{action}: a handler takes ctx and a payload; {parameter} is neither"
-            )
-    if not 1 <= len(parameters) <= 2:
-        names = ", ".join(str(parameter) for parameter in parameters)
-        raise RegistrationError(f"{action}: a handler takes ctx and a payload, not ({names})")
-    for parameter in parameters:
-        if parameter.default is not inspect.Parameter.empty:
-            raise RegistrationError(
-                f"{action}: {parameter.name!r} has a default, which would never be used; "
-                "an absent payload is null: annotate it as `… | None`"
-            )
-    return parameters
-
-
-def _check_context(
-    action: str, parameter: inspect.Parameter, hints: dict[str, Any], *, is_coroutine: bool
-) -> None:
-    wanted = RequestContext if is_coroutine else SyncRequestContext
-    other = SyncRequestContext if is_coroutine else RequestContext
-    found = hints.get(parameter.name, wanted)
-    if found is other:
-        kind = "an async def" if is_coroutine else "a plain def"
-        raise RegistrationError(f"{action}: {kind} takes a {wanted.__name__}")
-    if not (isinstance(found, type) and issubclass(wanted, found)) and found is not Any:
-        raise RegistrationError(
-            f"{action}: the first parameter is the {wanted.__name__}, not {found!r}"
-        )
-
-
-def _adapter(action: str, what: str, annotation: Any) -> TypeAdapter[Any]:
-    # Text that has been parsed is a JsonValue by definition; pydantic need not prove it again.
-    if annotation is JsonValue or annotation is Any:
-        return ANY
-    try:
-        return TypeAdapter(annotation)
-    except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        reason = str(error).splitlines()[0]
-        raise RegistrationError(f"{action}: no JSON for the {what}: {reason}") from error
 
 
 def _policy(action: str, attempts: int, backoff: Backoff) -> RetryPolicy:
@@ -280,9 +238,3 @@ def _milliseconds(
     if count < least:
         raise RegistrationError(f"{action}: {option} must be {least} ms or more, not {count} ms")
     return count
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    return (
-        (inspect.getdoc(function) or "").partition("\n")[0] if inspect.isroutine(function) else ""
-    )

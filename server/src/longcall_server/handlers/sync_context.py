@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from longcall_server.handlers.attempt import Attempt, FileDraft
+from longcall_server.handlers.attempt import AttemptCore, FileDraft
 from longcall_server.handlers.context import ContextBase
 from longcall_server.handlers.encoding import UNSET, JsonValue, Unset
 from longcall_server.stores.base import StoredFile
@@ -49,8 +49,8 @@ class SyncRequestContext(ContextBase):
     `raise_if_cancelled`, between two steps of the work.
     """
 
-    def __init__(self, attempt: Attempt, port: SyncPort) -> None:
-        super().__init__(attempt)
+    def __init__(self, core: AttemptCore, port: SyncPort) -> None:
+        super().__init__(core)
         self._port = port
 
     def progress(
@@ -64,12 +64,12 @@ class SyncRequestContext(ContextBase):
 
     def chunk(self, data: JsonValue | BaseModel, *, checkpoint: JsonValue | Unset = UNSET) -> int:
         """As `RequestContext.chunk`."""
-        encoded = self._attempt.encode("chunk", data)
+        encoded = self._core.encode("chunk", data)
         return self._port.chunk(encoded, self._checkpoint(checkpoint))
 
     def save_checkpoint(self, state: JsonValue) -> None:
         """As `RequestContext.save_checkpoint`."""
-        self._port.save_checkpoint(self._attempt.encode("checkpoint", state))
+        self._port.save_checkpoint(self._core.encode("checkpoint", state))
 
     def file(self, name: str, media_type: str = "application/octet-stream") -> _SyncFileBlock:
         """As `RequestContext.file`: `with ctx.file("report.csv", "text/csv") as file: …`."""
