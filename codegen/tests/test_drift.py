@@ -121,6 +121,7 @@ def test_a_broken_schema_is_named(checkout: Path, capsys: pytest.CaptureFixture[
     assert "codes.json: not JSON" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_this_repository_is_as_generated_under_any_hash_seed_and_from_any_folder(
     seed: str, tmp_path: Path

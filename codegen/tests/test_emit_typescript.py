@@ -59,12 +59,14 @@ def test_a_missing_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         _emit(CHECKOUT)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not there")
 def test_missing_packages_are_named(tmp_path: Path) -> None:
     with pytest.raises(ToolMissing, match="npm ci"):
         _emit(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not there")
 def test_a_script_that_fails_is_told_with_its_words(tmp_path: Path) -> None:
     tools = tmp_path / PurePosixPath(TOOLS)

@@ -71,6 +71,7 @@ def without_end(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: row[name] for name in row if name != "end"} for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["day", "week", "month", "quarter", "year"])
 def test_groups_of_the_weather_by_time_are_those_of_a_plain_count(
     process: Runner[Any], size: str

@@ -40,6 +40,7 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_rows_and_summary_of_the_weather_are_those_of_a_plain_count(
     report: Reporter, case: dict[str, Any]
@@ -53,6 +54,7 @@ def test_rows_and_summary_of_the_weather_are_those_of_a_plain_count(
     assert summary["ignored_columns"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "not in order"])
 @pytest.mark.parametrize("case", CASES[:4], ids=str)
 def test_rows_of_many_records_a_day_are_those_of_a_plain_count(

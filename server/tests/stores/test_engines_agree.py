@@ -169,7 +169,9 @@ class Player:
         return self.random.choice([None, progress(attempt, self.turn)])
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 12))]
+)
 async def test_two_engines_give_the_same_answers(tmp_path: Path, seed: int) -> None:
     clock = ManualClock()
     memory = MemoryStore(limits=LIMITS, clock=clock, random=lambda: 0.5)

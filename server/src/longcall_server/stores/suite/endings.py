@@ -170,13 +170,14 @@ class EndingTests(StoreTests):
         async with self.scene() as scene:
             order = random.Random(20_261_123)
             policy = RetryPolicy(max_attempts=1)
-            leases = []
-            for n in range(1_000):
-                leases.append(
-                    await scene.running(
-                        f"r{n}", policy=policy, deadline_ms=1_000, cancel_grace_ms=0
-                    )
+            await asyncio.gather(
+                *(
+                    scene.submit(f"r{n}", policy=policy, deadline_ms=1_000, cancel_grace_ms=0)
+                    for n in range(1_000)
                 )
+            )
+            leases = [claimed.lease for claimed in await scene.claim(limit=1_000)]
+            assert len(leases) == 1_000
             scene.clock.advance(1_000)
             contenders: list[Awaitable[object]] = []
             for lease in leases:
