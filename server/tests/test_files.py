@@ -148,6 +148,51 @@ async def test_a_half_made_or_expired_file_is_an_orphan(files: FileStore) -> Non
     assert everything(files) == []
 
 
+async def test_a_file_that_another_process_begins_right_now_is_no_orphan(
+    files: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    replace = Path.replace
+
+    def look_and_replace(path: Path, target: Path) -> Path:
+        seen.append(list(FileStore(files.root)._notes()))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", look_and_replace)
+    draft = await files.open(KEY, 1, "a", "text/plain")
+    assert seen == [[]]
+    assert draft.path.exists()
+
+
+async def test_a_note_that_cannot_be_read_now_makes_no_orphan(
+    files: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = await files.open(KEY, 1, "a", "text/plain")
+
+    def too_many_open_files(*_: object, **__: object) -> str:
+        raise OSError(24, "Too many open files")
+
+    async def unknown(key: RequestKey) -> None:
+        return None
+
+    monkeypatch.setattr(Path, "read_text", too_many_open_files)
+    assert await FileStore(files.root).remove_orphans(unknown) == 0
+    assert draft.path.exists()
+    monkeypatch.undo()
+    assert await FileStore(files.root).remove_orphans(unknown) == 1
+
+
+async def test_a_note_that_was_never_finished_is_removed_when_it_is_old(files: FileStore) -> None:
+    draft = await files.open(KEY, 1, "a", "text/plain")
+    young = draft.path.parent.with_name("young.new")
+    old = young.with_name("old.new")
+    young.touch()
+    old.touch()
+    os.utime(old, (0, 0))
+    assert await files.remove_orphans(MemoryStore().get) == 0
+    assert (young.exists(), old.exists()) == (True, False)
+
+
 async def test_a_store_that_does_not_answer_loses_no_file(files: FileStore) -> None:
     draft = await files.open(KEY, 1, "a", "text/plain")
 

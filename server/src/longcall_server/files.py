@@ -12,6 +12,7 @@ recorded, because its attempt or its process died, is found and removed:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -19,6 +20,7 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,10 @@ _log = logging.getLogger(__name__)
 
 MAX_NAME_BYTES = 255
 _BLOCK = 1 << 20
+_UNFINISHED = ".new"
+"""What a note is called while it is written."""
+_OLD = 86_400
+"""Seconds after which nobody is writing it any more."""
 Lookup = Callable[[RequestKey], Awaitable[Record | Tombstone | None]]
 
 
@@ -196,22 +202,29 @@ class FileStore:
         draft = StoredFileDraft(self, name, media_type, location)
         folder = draft.path.parent
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.with_suffix(".json").write_text(note.text(), encoding="utf-8")
+        # Another process, which looks for orphans right now, finds the note whole or not at all.
+        unfinished = folder.with_suffix(_UNFINISHED)
+        unfinished.write_text(note.text(), encoding="utf-8")
+        unfinished.replace(folder.with_suffix(".json"))
         folder.mkdir(mode=0o700)
         draft.path.touch(mode=0o600)
         return draft
 
     def _notes(self) -> Iterator[tuple[str, _Note | None]]:
-        """Every file with its note; None for a note that cannot be read."""
+        """Every file with its note; None for a note that was damaged."""
+        for path in self.root.glob(f"??/*{_UNFINISHED}"):
+            _remove_old(path)
         for path in self.root.glob("??/*.json"):
             folder = path.with_suffix("")
-            names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+            try:
+                names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+                note = _Note.parse(path.read_text(encoding="utf-8"))
+            except OSError:
+                continue  # removed meanwhile, or not readable now: that makes it nobody's orphan
+            except (ValueError, TypeError):
+                note = None
             # A folder without its file was left by a crash: any name finds it.
             name = names[0] if names else "gone"
-            try:
-                note = _Note.parse(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                note = None
             yield f"{path.parent.name}/{folder.name}/{name}", note
 
 
@@ -220,8 +233,15 @@ def _is_orphan(location: str, note: _Note, found: Record | Tombstone | None) -> 
         return True
     if any(file.location.rpartition("/")[0] == location.rpartition("/")[0] for file in found.files):
         return False
-    # Another server on the same folder may be writing it.
+    # Another process on the same folder may be writing it.
     return not (found.status is RequestStatus.PROCESSING and found.attempt == note.attempt)
+
+
+def _remove_old(path: Path) -> None:
+    """Removes what a process that died was about to make."""
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > _OLD:
+            path.unlink()
 
 
 def _sync_folders(folder: Path, root: Path) -> None:

@@ -75,11 +75,12 @@ class Sweeper:
             await asyncio.to_thread(self._files.remove, swept.files)
         for key in swept.removed:
             self._bus.request_changed(key)
-        if swept.work_available:
-            if swept.changed:
-                self._bus.work_available()  # any worker of any process may have it
-            else:
-                self._on_work()
+        if swept.changed:
+            # Any worker of any process may run what was taken back, now or when it is due. What a
+            # sweep only found is not rung for: two processes would wake each other for ever.
+            self._bus.work_available()
+        elif swept.work_available:
+            self._on_work()
         self._plan(swept)
         return len(swept.changed) + len(swept.removed) >= _LIMIT
 

@@ -106,7 +106,7 @@ class Worker:
             files,
             poll_ms=poll_ms,
             before=self._catch_up,
-            on_work=self._wake_up,
+            on_work=self._wake_up if claims else bus.work_available,
             on_changed=self._look_at,
         )
         self._runs: dict[RequestKey, _Run] = {}
