@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from longcall_demo.bulk.handler import bulk_operation
 from longcall_demo.process.handler import process_data
 from longcall_demo.report.handler import generate_report
 from longcall_demo.text.handler import stream_text
@@ -26,6 +27,13 @@ handlers.register(
     deadline=timedelta(minutes=30),
     description="Describes, cleans, aggregates, judges or transforms the records of a CSV",
 )(process_data)
+
+handlers.register(
+    "bulk_operation",
+    attempts=3,
+    deadline=timedelta(minutes=30),
+    description="Hashes, converts or validates many files, item by item",
+)(bulk_operation)
 
 handlers.register(
     "stream_text",

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar, cast
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from longcall_demo.bulk.handler import bulk_operation
+from longcall_demo.bulk.params import BulkParams, BulkResult
 from longcall_demo.process.handler import process_data
 from longcall_demo.process.params import ProcessParams
 from longcall_demo.report.handler import generate_report
@@ -194,3 +196,8 @@ def report(folders: tuple[Path, Path]) -> Runner[Report]:
 @pytest.fixture
 def process(folders: tuple[Path, Path]) -> Runner[Any]:
     return Runner(*folders, process_data, ProcessParams)
+
+
+@pytest.fixture
+def bulk(folders: tuple[Path, Path]) -> Runner[BulkResult]:
+    return Runner(*folders, bulk_operation, BulkParams)

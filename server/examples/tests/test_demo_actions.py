@@ -26,6 +26,7 @@ def test_the_application_answers_its_actions_two_of_them_quick() -> None:
     durable = {name: registration(name).durable for name in longcall_demo.handlers.actions()}
     assert durable == {
         "generate_report": True,
+        "bulk_operation": True,
         "process_data": True,
         "stream_text": True,
         "echo": False,

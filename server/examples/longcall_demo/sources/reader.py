@@ -32,6 +32,16 @@ def bad_source(message: str, *, line: int, column: str | None = None) -> Handler
     )
 
 
+def sha256_of(file: BinaryIO, between: Callable[[], None]) -> str:
+    """The digest, in hex, from where the file stands to its end; `between` is called after each
+    MiB, and may raise."""
+    digest = hashlib.sha256()
+    while block := file.read(_HASH_BLOCK):
+        digest.update(block)
+        between()
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """A place between two records: bytes from the start of the file, lines before it."""
@@ -90,12 +100,8 @@ class Source:
 
     def sha256(self, between: Callable[[], None]) -> str:
         """The digest of the whole file in hex; `between` is called after each MiB."""
-        digest = hashlib.sha256()
         self._file.seek(0)
-        while block := self._file.read(_HASH_BLOCK):
-            digest.update(block)
-            between()
-        return digest.hexdigest()
+        return sha256_of(self._file, between)
 
     def batches(self, start: Position | None = None) -> Iterator[Batch]:
         """All records from `start` (one that a batch gave), up to 512 at a time.
