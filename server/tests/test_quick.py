@@ -161,7 +161,7 @@ async def test_a_lost_connection_does_not_hold_the_promotion_back(
 # --- Promotion -----------------------------------------------------------------------------------
 
 
-@pytest.mark.clause("5.3.3", "5.3.4", "10.7.1", "10.22.1")
+@pytest.mark.clause("5.3.3", "5.3.4", "10.7.1", "10.10.3", "10.22.1")
 async def test_what_outlasts_the_window_is_stored_and_goes_on(
     handlers: Handlers, gate: Gate, tmp_path: Path
 ) -> None:

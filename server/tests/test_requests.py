@@ -224,7 +224,7 @@ async def test_a_stored_id_is_looked_up_before_every_check(
         assert code(await at.submit("echo", {"a": 1})) == "CONFLICT"
 
 
-@pytest.mark.clause("6.6.5", "10.50.5")
+@pytest.mark.clause("4.4.2", "6.6.5", "10.50.5")
 async def test_too_many_unfinished_requests_are_refused_as_retryable(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -234,6 +234,7 @@ async def test_too_many_unfinished_requests_are_refused_as_retryable(
         refusal = await at.submit("wait", id="c")
         assert code(refusal) == "RESOURCE_EXHAUSTED"
         assert refusal.error.retryable
+        assert code(await at.submit("sum", {}, id="c")) == "VALIDATION_ERROR"
         assert isinstance(await at.submit("wait", id="a", who=BOB), Acknowledged)
         await at.cancel("a")
         await at.node.finished(at.key("a"))
