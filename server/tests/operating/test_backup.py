@@ -7,6 +7,7 @@ import argparse
 import io
 import json
 import os
+import signal
 import sqlite3
 import tarfile
 from collections.abc import Callable
@@ -240,6 +241,24 @@ def test_an_interrupted_backup_leaves_the_former_one(
     assert "No space left" in said.err
     assert file.read_bytes() == before
     assert sorted(os.listdir(file.parent)) == ["backup.tar", "data"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_backup_and_leaves_nothing_beside_it(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    folder = lived_in(folders("data"))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupted(*_: object, **__: object) -> str:
+        os.kill(os.getpid(), number)
+        raise AssertionError("the signal was not heard")
+
+    monkeypatch.setattr(archive.ArchiveWriter, "add", interrupted)
+    said = folder.command("backup", str(folder.path.parent / "b.tar"))
+    assert (said.code, said.out, said.err) == (128 + number, "", "")
+    assert os.listdir(folder.path.parent) == ["data"]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_backup_needs_a_database_and_a_place(folders: Folders) -> None:

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from operator_harness import without_environment
-from wire import connected, settings
+from wire import PATIENCE, connected, settings
+from worker_harness import Follower
 
 from longcall_server import HandlerError, Handlers, JsonValue, RequestContext
 from longcall_server.__main__ import main
+from longcall_server.engines import open_engines
 from longcall_server.server import Server
+from longcall_server.stores.suite import ManualClock, Scene
 
 handlers = Handlers()
 broken = True
@@ -31,7 +34,7 @@ async def test_a_requeued_request_runs_on_the_server_and_a_purged_one_is_refused
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without_environment(monkeypatch)
-    given = settings(store="sqlite", data_dir=tmp_path / "data", poll="10m")
+    given = settings(store="sqlite", data_dir=tmp_path / "data", poll="200ms")
 
     async def command(*arguments: str) -> list[dict[str, Any]]:
         def give() -> None:
@@ -64,3 +67,24 @@ async def test_a_requeued_request_runs_on_the_server_and_a_purged_one_is_refused
         await wire.send("request", id="a", action="deliver", payload={"order": 17})
         refusal = (await wire.until_type("error"))[-1]["error"]
         assert (refusal["code"], refusal["details"]) == ("CONFLICT", {"reason": "expired"})
+
+
+async def test_the_processes_of_the_folder_hear_of_what_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_environment(monkeypatch)
+    given = settings(store="sqlite", data_dir=tmp_path / "data")
+    work, changed = asyncio.Event(), Follower()
+    async with open_engines(given) as engines:
+        scene = Scene(engines.store, ManualClock())
+        lease = await scene.running("a")
+        await scene.fail(lease, retryable=False)
+        engines.bus.watch_work(work.set)
+        engines.bus.watch_request(lease.key, changed)
+        for verb, heard in (("requeue", work), ("purge", changed.changed)):
+            assert not heard.is_set()
+            options = ["deadletter", verb, "a", "--data-dir", str(given.data_dir)]
+            with pytest.raises(SystemExit) as ended:
+                await asyncio.to_thread(main, options + ["--yes"] * (verb == "purge"))
+            assert ended.value.code == 0
+            await asyncio.wait_for(heard.wait(), PATIENCE)

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -160,7 +163,8 @@ def _carry_out(
 ) -> int:
     """Runs a command and makes its exit code."""
     try:
-        command(load_settings(data_dir=options.data_dir, store="sqlite"), options)
+        with _ended_in_order():
+            command(load_settings(data_dir=options.data_dir, store="sqlite"), options)
         sys.stdout.flush()
     except CommandFailed as error:
         print(f"longcall-server: {error}", file=sys.stderr)
@@ -169,4 +173,23 @@ def _carry_out(
         # Who read the output has had enough; what is still buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: what it has made aside is removed."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the business of whoever made this thread
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
