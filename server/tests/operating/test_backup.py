@@ -518,6 +518,22 @@ def test_a_folder_in_use_is_not_replaced(folders: Folders) -> None:
         assert "stop the servers that use it first" in refused(folder, file)
 
 
+def test_a_folder_that_is_being_saved_is_not_replaced(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lived_in(folders("data"))
+    file = saved(folder)
+    refusals: list[str] = []
+
+    def replace(*_: object) -> None:
+        refusals.append(folder.command("restore", str(file)).err)
+        raise OSError("enough")
+
+    monkeypatch.setattr(copies, "copy", replace)
+    folder.command("backup", str(file), "--force")
+    assert ["stop the servers that use it" in refusal for refusal in refusals] == [True]
+
+
 def test_nobody_opens_a_folder_that_is_being_restored(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

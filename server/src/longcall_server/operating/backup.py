@@ -28,6 +28,7 @@ from longcall_server.operating.letters import said
 from longcall_server.operating.output import printable
 from longcall_server.stores.base import RequestKey, StoredFile, StoreError, system_clock
 from longcall_server.stores.sqlite import copies
+from longcall_server.stores.sqlite.occupancy import among_others_in
 from longcall_server.stores.sqlite.schema import VERSION
 
 
@@ -37,7 +38,7 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
     source = existing_database(settings)
     _check_target(target, force=options.force)
     try:
-        with _aside(target) as (database, tar):
+        with among_others_in(settings.data_dir), _aside(target) as (database, tar):
             created_at = system_clock()
             copies.copy(source, database)
             manifest = _write(settings, source, database, tar, created_at)

@@ -37,7 +37,7 @@ from longcall_server.stores.sqlite.schema import FileInUse, alone
 
 
 def run(settings: Settings, options: argparse.Namespace) -> None:
-    """Restores a backup; raises `CommandFailed`, and then the data folder is as it was."""
+    """Restores a backup; raises `CommandFailed`, and then the old data still holds."""
     backup = Path(options.file)
     if not backup.is_file():
         raise CommandFailed(f"there is no file {backup}")

@@ -2,7 +2,8 @@
 """Who uses a data folder: every open store holds a shared lock on it, who replaces it the whole.
 
 It is `flock` on the folder itself: it ends with the process, leaves no file behind, and stands for
-whatever file has the database's name.
+whatever file has the database's name. Nobody may open the database without it: the last connection
+to a database that was replaced would remove the write-ahead log of its successor.
 """
 
 from __future__ import annotations
@@ -56,6 +57,17 @@ class FolderLock:
             raise
         self._descriptor = descriptor
         return True
+
+
+@contextmanager
+def among_others_in(folder: Path) -> Iterator[None]:
+    """Nobody replaces the folder's data meanwhile; raises `FileInUse` if somebody does now."""
+    lock = FolderLock(folder)
+    lock.share()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
