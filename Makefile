@@ -22,7 +22,7 @@ test-fast: ## the loop of under a minute: lint and the unit tests that start no 
 lint: ## style, import directions, licences, paths, in every language
 	@$(TOOL) tools/run_tests.py --only lint
 
-types: ## mypy --strict and tsc
+types: ## mypy --strict, pyright (what authors of handlers see) and tsc
 	@$(TOOL) tools/run_tests.py --only types
 
 generate: ## write what is made from schema/ (models, tables, reference) and from the tests (docs/clauses.md)

@@ -72,6 +72,8 @@ def checks() -> Iterator[Part]:
     yield Part("go vet", "lint", tuple(go_lint()), needs=("go",), alone=False)
     yield Part("mypy", "types", tuple(mypy()), alone=False)
     yield Part("tsc", "types", tuple(npm("types")), needs=("node",), alone=False)
+    authors = tuple(npm("authors"))
+    yield Part("pyright", "types", authors, needs=("node",), alone=False)
     yield Part("schema", "generated", tuple(schema()), fast=tuple(schema()), alone=False)
     proven = python("tools/clauses.py", "check")
     yield Part("clauses", "generated", (proven,), fast=(proven,), alone=False)

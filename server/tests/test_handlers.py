@@ -292,9 +292,9 @@ def test_a_closure_is_not_for_a_process() -> None:
 
 
 def test_an_executor_is_one_that_exists() -> None:
-    executor: Any = "fork"
+    handlers: Any = Handlers()
     with pytest.raises(RegistrationError, match="executor is 'thread' or 'process', not 'fork'"):
-        Handlers().register("act", executor=executor)(process_handlers.pid)
+        handlers.register("act", executor="fork")(process_handlers.pid)
 
 
 def test_another_function_under_the_same_name_is_found_before_anything_runs() -> None:

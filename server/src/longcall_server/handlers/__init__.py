@@ -13,7 +13,8 @@ from longcall_server.handlers.errors import (
     RegistrationError,
     RequestCancelled,
 )
-from longcall_server.handlers.registry import Backoff, Handlers, Registration
+from longcall_server.handlers.policy import Backoff
+from longcall_server.handlers.registry import Handlers, Registration
 from longcall_server.handlers.sync_context import SyncHandlerFile, SyncRequestContext
 
 __all__ = [

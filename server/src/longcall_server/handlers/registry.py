@@ -12,27 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Unpack, overload
 
 from pydantic import TypeAdapter
 
 from longcall_server.core.lifecycle import RetryPolicy
 from longcall_server.core.scheduling import ConcurrencyLimits
 from longcall_server.handlers.errors import RegistrationError
+from longcall_server.handlers.functions import AnyHandlerT, HandlerOptions, SyncHandlerT
+from longcall_server.handlers.policy import DEFAULT_BACKOFF, Backoff, milliseconds, retry_policy
 from longcall_server.handlers.signature import Place, first_line, signature_of
 
 ACTION_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How long to wait before another attempt: full jitter under a bound that doubles."""
-
-    initial: timedelta = timedelta(seconds=1)
-    """Bound of the wait after the first failure."""
-    maximum: timedelta = timedelta(seconds=60)
-    """Bound of every wait."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +86,27 @@ class Handlers:
     def __init__(self) -> None:
         self._registrations: dict[str, Registration] = {}
 
+    @overload
+    def register(
+        self,
+        action: str,
+        *,
+        executor: Literal["thread", "process"],
+        **options: Unpack[HandlerOptions],
+    ) -> Callable[[SyncHandlerT], SyncHandlerT]: ...
+
+    @overload
+    def register(
+        self, action: str, *, executor: None = None, **options: Unpack[HandlerOptions]
+    ) -> Callable[[AnyHandlerT], AnyHandlerT]: ...
+
     def register(
         self,
         action: str,
         *,
         durable: bool = True,
         attempts: int = 3,
-        backoff: Backoff = Backoff(),
+        backoff: Backoff = DEFAULT_BACKOFF,
         deadline: timedelta | None = None,
         retention: timedelta | None = None,
         cancel_grace: timedelta = timedelta(seconds=10),
@@ -109,7 +114,7 @@ class Handlers:
         concurrency: int | None = None,
         executor: Literal["thread", "process"] | None = None,
         description: str = "",
-    ) -> Callable[[F], F]:
+    ) -> Callable[[AnyHandlerT], AnyHandlerT]:
         """Registers the decorated function, `def handler(ctx, payload) -> result`.
 
         An `async def` takes a `RequestContext` and runs on the event loop; a plain `def` takes a
@@ -130,19 +135,23 @@ class Handlers:
             raise RegistrationError(f"the action {action!r} has a handler already")
         if sync_window is not None and durable:
             raise RegistrationError(f"{action}: sync_window is for durable=False only")
+        if executor not in (None, "thread", "process"):
+            raise RegistrationError(
+                f"{action}: executor is 'thread' or 'process', not {executor!r}"
+            )
         if concurrency is not None and concurrency < 1:
             raise RegistrationError(f"{action}: concurrency must be 1 or more, not {concurrency!r}")
         options: dict[str, Any] = {
             "durable": durable,
-            "policy": _policy(action, attempts, backoff),
-            "deadline_ms": _milliseconds(action, "deadline", deadline, least=1),
-            "retention_ms": _milliseconds(action, "retention", retention, least=1),
-            "cancel_grace_ms": _milliseconds(action, "cancel_grace", cancel_grace),
-            "sync_window_ms": _milliseconds(action, "sync_window", sync_window),
+            "policy": retry_policy(action, attempts, backoff),
+            "deadline_ms": milliseconds(action, "deadline", deadline, least=1),
+            "retention_ms": milliseconds(action, "retention", retention, least=1),
+            "cancel_grace_ms": milliseconds(action, "cancel_grace", cancel_grace),
+            "sync_window_ms": milliseconds(action, "sync_window", sync_window),
             "concurrency": concurrency,
         }
 
-        def decorate(function: F) -> F:
+        def decorate(function: AnyHandlerT) -> AnyHandlerT:
             if action in self._registrations:
                 raise RegistrationError(f"the action {action!r} has a handler already")
             self._registrations[action] = _registration(
@@ -196,8 +205,6 @@ def _registration(
             f"{action}: an async def runs on the event loop; executor={executor!r} is for a "
             "plain def"
         )
-    if executor not in (None, "thread", "process"):
-        raise RegistrationError(f"{action}: executor is 'thread' or 'process', not {executor!r}")
     return Registration(
         action=action,
         function=function,
@@ -209,32 +216,3 @@ def _registration(
         result_adapter=signature.result_adapter,
         **options,
     )
-
-
-def _policy(action: str, attempts: int, backoff: Backoff) -> RetryPolicy:
-    if attempts < 1:
-        raise RegistrationError(f"{action}: attempts must be 1 or more, not {attempts!r}")
-    initial = _milliseconds(action, "backoff.initial", backoff.initial)
-    maximum = _milliseconds(action, "backoff.maximum", backoff.maximum)
-    assert initial is not None
-    assert maximum is not None
-    return RetryPolicy(attempts, initial, maximum)
-
-
-def _milliseconds(
-    action: str,
-    option: Literal[
-        "deadline", "retention", "cancel_grace", "sync_window", "backoff.initial", "backoff.maximum"
-    ],
-    value: timedelta | None,
-    *,
-    least: int = 0,
-) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, timedelta):
-        raise RegistrationError(f"{action}: {option} must be a timedelta, not {value!r}")
-    count = value // timedelta(milliseconds=1)
-    if count < least:
-        raise RegistrationError(f"{action}: {option} must be {least} ms or more, not {count} ms")
-    return count
