@@ -72,6 +72,7 @@ async def wire(server: Server) -> AsyncIterator[Wire]:
 
 
 @pytest.mark.slow
+@pytest.mark.clause("6.5.1")
 async def test_a_payload_up_to_the_limit_passes_and_one_byte_more_closes(server: Server) -> None:
     async with connected(server.url) as wire:
         bare = len(json.dumps({"type": "request", "id": "p", "action": "measure", "payload": ""}))
@@ -95,6 +96,7 @@ async def test_bytes_are_counted_and_not_characters(wire: Wire) -> None:
     assert await wire.closed() == 1009
 
 
+@pytest.mark.clause("6.5.2", "10.44.1", "10.44.2")
 @pytest.mark.parametrize("action", ["quick_result", "result", "chunk"])
 async def test_a_frame_to_the_client_never_exceeds_the_limit(wire: Wire, action: str) -> None:
     # A number that a frame may get is counted at its longest: the last bytes are found by trying.
@@ -122,6 +124,7 @@ async def test_a_frame_to_the_client_never_exceeds_the_limit(wire: Wire, action:
     assert max(passed) + 1 == min(failed)
 
 
+@pytest.mark.clause("10.44.3", "10.44.4")
 async def test_a_log_up_to_its_limit_stands_and_the_request_ends(wire: Wire) -> None:
     await wire.send("request", id="f", action="fill", payload=2000)
     messages = await wire.ended()

@@ -76,6 +76,7 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert (await server.ended())[0] == 128 + signal.SIGTERM
 
 
+@pytest.mark.clause("5.4.11", "5.4.12")
 async def test_what_is_handed_back_is_due_at_once_and_has_not_failed(tmp_path: Path) -> None:
     async with serving(tmp_path, "--drain-grace", "0") as server:
         async with connected(server.url) as wire:
@@ -95,6 +96,7 @@ async def test_what_is_handed_back_is_due_at_once_and_has_not_failed(tmp_path: P
         assert end["result"] == {"attempt": 2, "kept_to": 3, "at": "here"}
 
 
+@pytest.mark.clause("5.4.10")
 async def test_a_second_signal_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     flags = ("--drain-grace", "1h", "--lease", "1h", "--concurrency", "1")
     async with serving(tmp_path, *flags) as server, connected(server.url) as wire:

@@ -127,6 +127,7 @@ async def read_to_the_end(reader: RawSocket, messages: list[Message]) -> None:
         messages.append(await reader.receive())
 
 
+@pytest.mark.clause("6.4.1", "10.35.2")
 @pytest.mark.timeout(1800 if IS_LONG else 300)
 async def test_a_reader_that_stops_is_bounded_and_harms_nobody_and_gets_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -138,6 +139,9 @@ async def test_a_reader_that_stops_is_bounded_and_harms_nobody_and_gets_everythi
         others = Others(
             [await stack.enter_async_context(connected(process.url)) for _ in range(OTHERS)]
         )
+        if IS_LONG:  # what a server makes once is no part of the comparison
+            await pour_unread(wire, "first")
+            await poured(wire)
         for number in range(ROUNDS):
             async with others.asking() as seconds:
                 await pour_unread(wire, f"unread-{number}")
@@ -176,6 +180,7 @@ async def test_a_reader_that_stops_is_bounded_and_harms_nobody_and_gets_everythi
         assert statistics.median(stalled) <= SPREAD * max(without), (without, stalled)
 
 
+@pytest.mark.clause("6.4.3")
 @pytest.mark.timeout(300)
 async def test_a_stalled_reader_is_closed_with_4408_and_loses_nothing(tmp_path: Path) -> None:
     async with (
