@@ -72,6 +72,9 @@ class Handle:
     asked_for_gap: int = 0
     links: dict[Link, int] = field(default_factory=dict)
     """The open connections that it was attached on -> attaches that are not answered yet."""
+    deaf: set[Link] = field(default_factory=set)
+    """Where numbered frames are ignored until a snapshot or an acknowledgment (PROTOCOL 10.26);
+    a refused attach does not end it: what was ignored is missing."""
 
     @property
     def is_open(self) -> bool:
@@ -92,6 +95,7 @@ class Client:
         self.listed: dict[str, bool] = {}
         self._ground = ground
         self._say = violate
+        self._lists_on: Link | None = None
         self._welcomed = False
         self._dialing = False
         self._heard_at = 0.0
@@ -133,6 +137,7 @@ class Client:
         if self.link is not None and self._welcomed and handle.is_open and handle.acknowledged:
             self._ground.count("client reads without following")
             handle.links[self.link] = handle.links.get(self.link, 0) + 1
+            handle.deaf.add(self.link)
             self.link.send(
                 {
                     "type": "attach",
@@ -148,9 +153,13 @@ class Client:
         """Asks for all requests, page by page; whether it could be asked."""
         if self.link is None or not self._welcomed or self.old is not None:
             return False
-        self.listings[name], self.listed[name] = [], False
-        self.link.send({"type": "list", "id": name, "limit": 3})
+        self._list(name, self.link)
         return True
+
+    def _list(self, name: str, link: Link) -> None:
+        self.listings[name], self.listed[name] = [], False
+        self._lists_on = link
+        link.send({"type": "list", "id": name, "limit": 3})
 
     def crash(self) -> None:
         """Forgets everything."""
@@ -242,6 +251,9 @@ class Client:
 
     def _resume(self, link: Link) -> None:
         """Sends again what is unanswered and attaches the rest (PROTOCOL 9.5, 10.37, 10.38)."""
+        for name, done in self.listed.items():
+            if not done:
+                self._list(name, link)
         moving = self.old is not None and self.old in self._unanswered
         for handle in tuple(self.handles.values()):
             if not handle.is_open:
@@ -291,6 +303,7 @@ class Client:
 
     def _send_attach(self, handle: Handle, link: Link) -> None:
         handle.links[link] = handle.links.get(link, 0) + 1
+        handle.deaf.add(link)
         link.send({"type": "attach", "request_id": handle.id, "after_seq": handle.last})
 
     def _send_cancel(self, handle: Handle, link: Link) -> None:
@@ -329,6 +342,7 @@ class Client:
             handle.cancel_answered = True
             return
         handle.links[link] = max(0, handle.links.get(link, 0) - 1)
+        handle.deaf.discard(link)
         if handle.wrong_position:
             self._say("10.29.1", f"{self.name}: {frame} to a position beyond the end")
 
@@ -336,8 +350,8 @@ class Client:
         seq = frame["seq"]
         if frame["type"] == "acknowledgment":
             self._acknowledged(link, handle, frame)
-        elif handle.links.get(link, 0):
-            return  # PROTOCOL 10.26: of the cursor before
+        elif link in handle.deaf:
+            return
         if seq <= handle.last:
             return
         if seq > handle.last + 1:
@@ -369,6 +383,7 @@ class Client:
         self._incarnation(handle, frame["created_at"])
         self._unanswered.get(link, {}).pop(handle.id, None)
         handle.links[link] = 0
+        handle.deaf.discard(link)
         handle.settled = handle.acknowledged = True
         if handle.cancel_again:
             # PROTOCOL 10.13.3
@@ -445,6 +460,8 @@ class Client:
         self._ground.trace(self.name, "ends", handle.id, outcome)
 
     def _listing(self, link: Link, frame: Message) -> None:
+        if link is not self._lists_on:
+            return  # begun anew on the next connection
         name = frame["id"]
         self.listings[name] += [request["id"] for request in frame["requests"]]
         cursor = frame.get("next_cursor")

@@ -98,7 +98,8 @@ async def _wait(stage: Stage, seconds: float, *, stubborn: bool) -> None:
 
 _BACKOFF = Backoff(initial=timedelta(seconds=1), maximum=timedelta(seconds=4))
 GRACE_MS = 4_000
-RETENTION_MS = 20_000
+SYNC_WINDOW_MS = 600
+RETENTION_MS = 3_000
 DEADLINE_MS = 12_000
 
 HANDLERS = Handlers()
@@ -113,7 +114,7 @@ HANDLERS.register(
 )(_play)
 HANDLERS.register(
     "tight",
-    concurrency=2,
+    concurrency=1,
     backoff=_BACKOFF,
     deadline=timedelta(milliseconds=DEADLINE_MS),
     cancel_grace=timedelta(milliseconds=GRACE_MS),
@@ -123,6 +124,3 @@ HANDLERS.register(
 )(_play)
 ACTIONS = HANDLERS.actions()
 QUICK = ("quick",)
-ATTEMPTS = {
-    action: _found.policy.max_attempts for action in ACTIONS if (_found := HANDLERS.get(action))
-}

@@ -27,7 +27,7 @@ from longcall_server.stores.base import (
     Tombstone,
 )
 from longcall_server.stores.base import SubmitOutcome as Found
-from simulation.story import OVER, RUNNING, WAITING, Judge, Step, Story, Violate, mark
+from simulation.story import OVER, RUNNING, WAITING, IsWell, Judge, Step, Story, Violate, mark
 
 
 def at_once(work: Coroutine[Any, Any, Any]) -> Any:
@@ -44,12 +44,18 @@ class Ledger:
     """All requests of one store."""
 
     def __init__(
-        self, store: Any, *, violate: Violate, count: Callable[[str], None], id_retention_ms: int
+        self,
+        store: Any,
+        *,
+        violate: Violate,
+        count: Callable[[str], None],
+        is_well: IsWell,
+        id_retention_ms: int,
     ) -> None:
         self._store = store
         self._violate = violate
         self._count = count
-        self._judge = Judge(violate, count)
+        self._judge = Judge(violate, count, is_well)
         self._id_retention_ms = id_retention_ms
         self.stories: dict[RequestKey, Story] = {}
         self.sendings: Counter[RequestKey] = Counter()

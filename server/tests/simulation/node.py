@@ -27,16 +27,15 @@ from longcall_server.requests import RequestService, ServiceSettings
 from longcall_server.stores.base import Owner
 from longcall_server.worker import Worker
 from simulation.bus import Bells, ShakyBus
-from simulation.handlers import HANDLERS
+from simulation.handlers import HANDLERS, SYNC_WINDOW_MS
 from simulation.loop import Life
 from simulation.network import Link
 from simulation.store import ShakyStore
 
 T = TypeVar("T")
 
-LEASE_MS = 6_000
+LEASE_MS = 4_000
 POLL_MS = 5_000
-SYNC_WINDOW_MS = 600
 _PARTS = {"executor": ("_running",), "worker": ("_asked", "_drives"), "gateway": ("connections",)}
 """Sets of the shipped objects whose order would differ from run to run."""
 

@@ -7,16 +7,16 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from longcall_server.stores.base import ListFilter
+from longcall_server.stores.base import ListFilter, RequestKey
 from simulation.client import Client, Handle
-from simulation.handlers import ACTIONS, QUICK, Plan
+from simulation.handlers import ACTIONS, QUICK, SYNC_WINDOW_MS, Plan
 from simulation.ledger import at_once
-from simulation.story import OVER
+from simulation.story import OVER, RUNNING
 
 if TYPE_CHECKING:
     from simulation.world import World
 
-_WAITS: Final = (0, 5, 60, 400, 900, 2_500, 5_000, 9_000)
+_WAITS: Final = (0, 5, 60, 400, 600, 640, 900, 2_500, 5_000, 9_000)
 
 
 class Script:
@@ -24,7 +24,7 @@ class Script:
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
-        self.storm_s = dice.choice((6.0, 12.0, 20.0))
+        self.storm_s = dice.choice((6.0, 12.0, 18.0))
         self.clients = dice.choice((2, 3, 3))
         self.concurrency = dice.choice((1, 3, 8))
         self.tenant_concurrency = dice.choice((None, None, 2))
@@ -87,6 +87,9 @@ class Script:
         payload: dict[str, Any] = {
             "plans": [self._plan() for _ in range(dice.choice((1, 1, 2, 3)))]
         }
+        if action in QUICK and dice.random() < 0.3:
+            # Ends while its promotion is under way, or a moment before or after.
+            payload["plans"] = [[["wait", SYNC_WINDOW_MS + dice.randint(-5, 60)]]]
         if dice.random() < 0.25:
             payload["stubborn"] = True
         message: dict[str, Any] = {
@@ -206,9 +209,12 @@ class Script:
             client.detach(handle)
 
     def read_once(self, world: World, client: Client | None) -> None:
-        handle = None if client is None else self.some_handle(client)
-        if client is not None and handle is not None:
-            client.read_once(handle)
+        """What runs is read without following, and followed again right behind it."""
+        for one in world.alive:
+            for handle in tuple(one.handles.values()):
+                story = world.ledger.stories.get(RequestKey(one.owner, handle.id))
+                if story is not None and story.state is RUNNING:
+                    one.read_once(handle)
 
     def disconnect(self, world: World, client: Client | None) -> None:
         """The network fails; frames in flight are lost, and a side may be long in noticing."""
@@ -276,21 +282,21 @@ class Script:
 DEEDS: Final[dict[str, tuple[tuple[int, ...], Callable[..., None]]]] = {
     "submit": ((3, 5, 7), Script.submit),
     "submit and cancel": ((0, 0, 1, 1), Script.submit_and_cancel),
-    "copy": ((0, 0, 1), Script.copy),
+    "copy": ((0, 1, 2), Script.copy),
     "attach elsewhere": ((0, 1, 2), Script.attach_elsewhere),
     "attach beyond": ((0, 0, 0, 1), Script.attach_beyond),
     "attach stranger": ((0, 0, 0, 1), Script.attach_stranger),
     "cancel": ((0, 1, 2), Script.cancel),
     "cancel twice": ((0, 0, 0, 1), Script.cancel_twice),
     "detach": ((0, 0, 1), Script.detach),
-    "read once": ((0, 0, 1), Script.read_once),
+    "read once": ((0, 1, 3), Script.read_once),
     "cut": ((0, 1, 2), Script.disconnect),
     "hang up": ((0, 0, 1, 3), Script.hang_up),
     "stall client": ((0, 0, 0, 1), Script.stall_client),
     "crash client": ((0, 0, 0, 1), Script.crash_client),
     "crash node": ((0, 0, 1, 2), Script.crash_node),
     "stall node": ((0, 0, 1, 2), Script.stall_node),
-    "drain node": ((0, 0, 0, 1), Script.drain_node),
+    "drain node": ((0, 0, 1), Script.drain_node),
     "requeue": ((0, 0, 1), Script.requeue),
 }
 """A deed: how often, drawn from these, and what it is."""

@@ -13,6 +13,8 @@ from longcall_server.stores.base import Record, RequestKey, StoredProgress
 
 Violate = Callable[[str, str], None]
 """Called with the clause that was broken and what happened."""
+IsWell = Callable[[str | None, int], bool]
+"""Whether a worker has lived without any trouble since then."""
 WAITING, RUNNING, OVER = "waiting", "running", "over"
 
 
@@ -69,8 +71,9 @@ class Story:
 class Judge:
     """Says of each event whether it may stand where it stands; takes no decision itself."""
 
-    def __init__(self, violate: Violate, count: Callable[[str], None]) -> None:
+    def __init__(self, violate: Violate, count: Callable[[str], None], is_well: IsWell) -> None:
         self._violate = violate
+        self._is_well = is_well
         self._count = count
 
     def event(self, story: Story, record: Record, event: dict[str, Any], step: Step) -> None:
@@ -144,6 +147,8 @@ class Judge:
             if (story.record.lease_expires_at or 0) > step.now:
                 self._violate("5.4.2", f"{story.key.id} lost a lease that holds")
         if step.counted:
+            if not lost and event["error"]["code"] == "UNAVAILABLE":
+                self._violate("5.4.12", f"{event} is a hand-back and was counted")
             story.failures += 1
             if not step.retryable or story.failures >= story.max_attempts:
                 self._violate("5.4.8", f"{story.key.id} retries after {story.failures} failures")
@@ -185,6 +190,9 @@ class Judge:
             self._count("cancel grace over" if over else "lease lost after cancel")
             if not over and not _lease_lost(story, step):
                 self._violate("10.14.4", f"{story.key.id} ended within the grace")
+            stubborn = '"stubborn":true' in story.payload
+            if over and not stubborn and self._is_well(story.record.lease_worker, at):
+                self._violate("5.6.4", f"the handler of {story.key.id} was not told of its cancel")
         elif step.verb == "request_cancel" and story.state is RUNNING:
             self._violate("10.14.4", f"{story.key.id} ran and was ended at once")
 
@@ -204,6 +212,17 @@ class Judge:
         if not final and story.failures + 1 < story.max_attempts:
             self._violate("5.4.5", f"{event} after {story.failures} earlier failures")
 
+    def _cancel_facts(self, story: Story, before: Record, record: Record, step: Step) -> None:
+        if before.cancel_requested_at is not None and story.cancelled_at is not None:
+            if record.cancel_requested_at != before.cancel_requested_at:
+                self._violate("5.6.7", f"a cancel of {story.key.id} had a further effect")
+            if record.cancel_reason != before.cancel_reason:
+                self._violate("10.14.6", f"{story.key.id} has another reason now")
+        if record.cancel_requested_at is not None and story.cancelled_at is None:
+            if step.verb != "request_cancel" and not step.promoted:
+                self._violate("10.14", f"{story.key.id} was cancelled by {step.verb}")
+            story.cancelled_at = record.cancel_requested_at
+
     def facts(self, story: Story, before: Record, record: Record, step: Step) -> None:
         """What must hold of the record beside its log."""
         if record.record_id != before.record_id or record.created_at != before.created_at:
@@ -214,17 +233,11 @@ class Judge:
             self._violate("1.1.1", f"{record} does not match its log")
         if record.chunks_kept_to != story.kept_to:
             self._violate("10.19.1", f"kept to {record.chunks_kept_to}, not {story.kept_to}")
+        if record.failures != story.failures and story.state is not OVER:
+            self._violate("5.4.12, 10.17.3", f"{record.failures} failures, not {story.failures}")
         if record.status.value != _status(story):
             self._violate("5.8.2", f"{story.key.id} is {record.status}, not {_status(story)}")
-        if before.cancel_requested_at is not None and story.cancelled_at is not None:
-            if record.cancel_requested_at != before.cancel_requested_at:
-                self._violate("5.6.7", f"a cancel of {story.key.id} had a further effect")
-            if record.cancel_reason != before.cancel_reason:
-                self._violate("10.14.6", f"{story.key.id} has another reason now")
-        if record.cancel_requested_at is not None and story.cancelled_at is None:
-            if step.verb != "request_cancel" and not step.promoted:
-                self._violate("10.14", f"{story.key.id} was cancelled by {step.verb}")
-            story.cancelled_at = record.cancel_requested_at
+        self._cancel_facts(story, before, record, step)
         if mark(record.progress) < mark(before.progress):
             self._violate("10.36.1", f"progress of {story.key.id} went back")
 

@@ -26,7 +26,7 @@ from simulation.node import Node
 from simulation.script import Script
 from simulation.store import ShakyStore
 from simulation.story import OVER
-from simulation.weather import Weather
+from simulation.weather import StoreFault, Weather
 from simulation.wire import Wire
 
 EPOCH_MS = 1_764_000_000_000
@@ -35,6 +35,10 @@ ID_RETENTION_MS = 600_000
 PATIENCE_S = 150.0
 """Virtual seconds of calm within which everything acknowledged must have ended."""
 _SHOWN = 80
+_TROUBLE = frozenset(
+    {*StoreFault, "store unavailable", "node crashes", "node stalls", "node drains"}
+)
+"""After these it may take longer than the grace until a worker hears of a cancel."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,24 @@ class Result:
     violations: tuple[str, ...]
     counts: Counter[str]
     steps: int
-    digest: str
-    trace: tuple[str, ...]
+    log: tuple[tuple[float, tuple[Any, ...]], ...] = ()
+
+    @property
+    def trace(self) -> tuple[str, ...]:
+        """Every step, a line each."""
+        return tuple(f"{at:9.3f}  {' '.join(map(str, what))}" for at, what in self.log)
+
+    @property
+    def digest(self) -> str:
+        """What tells two schedules apart."""
+        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
 
     def failure(self, shown: int = _SHOWN) -> str:
         """What somebody who has to repair it needs to see."""
         lines = [f"seed {self.seed} broke:", *(f"  {text}" for text in self.violations)]
-        lines.append(f"the last of {len(self.trace)} steps:")
-        lines += [f"  {text}" for text in self.trace[-shown:]]
+        trace = self.trace
+        lines.append(f"the last of {len(trace)} lines:")
+        lines += [f"  {text}" for text in trace[-shown:]]
         lines.append(f"again: cd server/tests && python -m simulation --seed {self.seed}")
         return "\n".join(lines)
 
@@ -76,7 +90,11 @@ class World:
             random=self.dice.random,
         )
         self.ledger = Ledger(
-            self.inner, violate=self.violate, count=self.count, id_retention_ms=ID_RETENTION_MS
+            self.inner,
+            violate=self.violate,
+            count=self.count,
+            is_well=self.is_well,
+            id_retention_ms=ID_RETENTION_MS,
         )
         self.limits = Limits(
             max_message_bytes=65_536,
@@ -94,7 +112,9 @@ class World:
         self.lives: list[Life] = []
         self._links = 0
         self._calm_since = 0.0
+        self._trouble_at = 0
         self._quiet_for = 0
+        self._is_after = False
 
     # --- What the parts ask for ---------------------------------------------------------------
 
@@ -119,6 +139,14 @@ class World:
 
     def count(self, what: str) -> None:
         self.counts[what] += 1
+        if what in _TROUBLE:
+            self._trouble_at = self.now()
+
+    def is_well(self, worker: str | None, since: int) -> bool:
+        """Whether this node lives, and nothing was in the way of anybody since then."""
+        if self._trouble_at >= since or any(node.life.stalled for node in self.nodes):
+            return False
+        return any(node.name == worker and not node.closing for node in self.nodes)
 
     def violate(self, clause: str, what: str) -> None:
         if not self.over:
@@ -178,7 +206,7 @@ class World:
         if node.life.dead or node.life.stalled:
             return
         node.life.stalled = True
-        pause = self.dice.choice((0.5, 3.0, 9.0, 14.0))
+        pause = self.dice.choice((0.5, 3.0, 7.0, 10.0))
         self.trace(node.name, "stalls", pause)
         self.later(pause, self._resume, node)
 
@@ -195,6 +223,7 @@ class World:
     def _resume(self, node: Node) -> None:
         if node.life.stalled and not node.life.dead:
             self.trace(node.name, "goes on")
+            self._trouble_at = self.now()
             self.loop.resume(node.life)
 
     def _stopped(self, node: Node) -> None:
@@ -262,8 +291,6 @@ class World:
         self.trace("calm")
         self.weather.clear()
         self._calm_since = self.loop.time()
-        for node in tuple(self.nodes):
-            self._resume(node)
         for client in self.alive:
             for link in (client.link, client.old):
                 if link is not None:
@@ -279,7 +306,8 @@ class World:
             for what in waits:
                 self.violate("9, 1.1.3", f"{PATIENCE_S:.0f} s of calm were not enough: {what}")
             self.loop.stop()
-        elif self._quiet_for == 1:
+        elif self._quiet_for == 1 and not self._is_after:
+            self._is_after = True
             self.script.afterwards(self)
             self.later(1.0, self._look)
         elif not waits and self._quiet_for > self.script.linger_s:
@@ -412,9 +440,7 @@ def run(seed: int) -> Result:
         if collects:
             gc.enable()
         loop.close()
-    lines = tuple(f"{at:9.3f}  {' '.join(map(str, what))}" for at, what in world.log)
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return Result(seed, tuple(world.violations), world.counts, steps, digest, lines)
+    return Result(seed, tuple(world.violations), world.counts, steps, tuple(world.log))
 
 
 def _unhandled(world: World, problem: dict[str, Any]) -> None:
