@@ -114,6 +114,8 @@ def conformance() -> Iterator[Part]:
     folder = ROOT / "conformance-tests"
     suite = run("longcall-conformance", "run", "--out", "out", cwd=folder)
     yield Part("suite", "conformance", (suite,), wants=("node", "go"))
+    several = conformance_of_workers("server"), conformance_of_workers("e2e")
+    yield Part("suite, worker processes", "conformance", several)
     programs = run("pytest", "conformance-tests/programs")
     yield Part("programs", "conformance", (programs,), wants=("node", "go"))
     yield Part("chaos", "conformance", (chaos("kill", 5), chaos("worker", 3), chaos("term", 3)))
@@ -123,6 +125,15 @@ def chaos(mode: str, rounds: int) -> Command:
     """A taste of `make chaos` and `make drain`."""
     program = "conformance-tests/chaos/chaos.py"
     return run("python", program, mode, "--rounds", str(rounds), "--clients", "20")
+
+
+def conformance_of_workers(cases: str) -> Command:
+    """The suite against the reference server as several processes; one SDK shows what they do."""
+    manifest = "manifests/longcall-server-workers.yaml"
+    chosen = ("--only", cases, "--driver", f"python={PYTHON} drivers/python/driver.py")
+    folder = ROOT / "conformance-tests"
+    where = ("--server", manifest, "--out", f"out/workers-{cases}")
+    return run("longcall-conformance", "run", *chosen, *where, cwd=folder)
 
 
 def run(program: str, *arguments: str, cwd: Path = ROOT) -> Command:

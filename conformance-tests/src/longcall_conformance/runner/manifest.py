@@ -4,6 +4,9 @@
 Any server in any language can be described. `{…}` in the commands is filled in: `python` (this
 interpreter), `data` (a folder of this run), `ready` (the file that the server writes when it is
 ready: JSON with `url`), `port` (0 at the first start, then the one it had), `handlers`, `file`.
+
+A server may be several processes: `beside` are commands that run on the same `data`, each with a
+ready file of its own. Whoever kills the server kills all of it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import shlex
 import signal
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,12 +44,13 @@ class Manifest:
     handlers: dict[str, str]
     fixtures: dict[str, str]
     folder: Path
+    beside: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
         """Reads a manifest; raises `ServerFailed` when a member is missing or unknown."""
         document = yaml.safe_load(path.read_text("utf-8"))
-        known = {"name", "start", "environment", "limits", "handlers", "fixtures"}
+        known = {"name", "start", "beside", "environment", "limits", "handlers", "fixtures"}
         if not isinstance(document, dict) or set(document) - known or "start" not in document:
             raise ServerFailed(f"{path}: a manifest has {', '.join(sorted(known))}")
         return cls(
@@ -57,6 +61,7 @@ class Manifest:
             handlers=document.get("handlers", {}),
             fixtures=document.get("fixtures", {}),
             folder=path.parent.resolve(),
+            beside=tuple(document.get("beside", ())),
         )
 
 
@@ -85,6 +90,12 @@ class ServerProcess:
         self._port = port
         self._data = data
         self.url = ""
+        self._beside = [
+            ServerProcess(
+                replace(manifest, start=command, beside=()), needs, fixtures, secret, data=self.data
+            )
+            for command in manifest.beside
+        ]
 
     @property
     def data(self) -> Path:
@@ -117,7 +128,8 @@ class ServerProcess:
     def whole_log(self) -> str:
         """What all its processes wrote."""
         path = self._own / "server.log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
+        mine = path.read_text("utf-8", "replace") if path.exists() else ""
+        return mine + "".join(process.whole_log() for process in self._beside)
 
     async def start(self) -> None:
         """Starts the server and waits until it says that it is ready."""
@@ -126,6 +138,9 @@ class ServerProcess:
         if "url" in ready:  # a worker has none
             self.url = ready["url"]
             self._port = int(self.url.split(":")[2].split("/")[0])
+        for process in self._beside:
+            if not process.is_running:
+                await process.start()
 
     async def launch(self) -> None:
         """Starts the server and does not wait for it."""
@@ -178,10 +193,14 @@ class ServerProcess:
         return dict(json.loads(await asyncio.to_thread(path.read_text, "utf-8")))
 
     async def kill(self, how: Literal["kill9", "term"]) -> None:
-        """Ends the process: at once, or as a service manager would."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL if how == "kill9" else signal.SIGTERM)
-        await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+        """Ends its processes: at once, or as a service manager would."""
+        number = signal.SIGKILL if how == "kill9" else signal.SIGTERM
+        for process in (self, *self._beside):
+            assert process._process is not None
+            process._process.send_signal(number)
+        for process in (self, *self._beside):
+            assert process._process is not None
+            await asyncio.wait_for(process._process.wait(), STOP_SECONDS)
 
     @property
     def is_running(self) -> bool:
@@ -190,6 +209,8 @@ class ServerProcess:
 
     async def stop(self) -> None:
         """Ends whatever still runs and removes the data."""
+        for process in self._beside:
+            await process.stop()
         if self.is_running:
             assert self._process is not None
             with contextlib.suppress(ProcessLookupError):
