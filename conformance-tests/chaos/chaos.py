@@ -133,6 +133,7 @@ async def _run(
             shutil.copytree(server.data, out / "data", ignore=_what_is_no_file)
         for process in (*workers, server):
             await process.stop()
+        verdicts.require("processes left behind", await _left_behind(secret))
     return verdicts
 
 
@@ -175,6 +176,29 @@ def _judge(scene: Scene, files: list[Path], seconds: float) -> None:
     )
     print(", ".join(f"{name}: {count}" for name, count in codes.items()))
     print(f"{scene.summary}, {seconds:.0f} s", flush=True)
+
+
+async def _left_behind(secret: str) -> list[str]:
+    """Processes of the run that do not end with their server: all have its key as environment."""
+    left: list[str] = []
+    for _ in range(100):
+        left = await asyncio.to_thread(_processes_with, secret)
+        if not left:
+            break
+        await asyncio.sleep(0.1)
+    return left
+
+
+def _processes_with(secret: str) -> list[str]:
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if secret.encode() in environment.read_bytes():
+                command = environment.with_name("cmdline").read_bytes()
+                found.append(command.replace(b"\0", b" ").decode("utf-8", "replace"))
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    return found
 
 
 def _what_is_no_file(folder: str, names: list[str]) -> list[str]:

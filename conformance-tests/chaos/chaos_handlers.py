@@ -93,9 +93,10 @@ async def once(ctx: RequestContext, work: Work) -> JsonValue:
     return await chain(ctx, work, checkpoints=True)
 
 
+@handlers.register("computed", attempts=MANY, backoff=SOON, executor="process")
 @handlers.register("threaded", attempts=MANY, backoff=SOON)
 def threaded(ctx: SyncRequestContext, work: Work) -> JsonValue:
-    """A chain in a thread; the checkpoints come between the chunks."""
+    """A chain in a thread or a process; the checkpoints come between the chunks."""
     done, state = begun(ctx.checkpoint)
     for number in range(done, work.steps):
         time.sleep(work.pause_ms / 1000)

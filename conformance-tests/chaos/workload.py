@@ -55,7 +55,7 @@ def _stream(rng: Random) -> Asked:
 
 def _threaded(rng: Random) -> Asked:
     payload = {**_seeded(rng), "steps": rng.randint(1, 10), "pause_ms": rng.randint(0, 30)}
-    return Asked("threaded", payload, expected(payload))
+    return Asked(rng.choice(("threaded", "computed")), payload, expected(payload))
 
 
 def _flaky(rng: Random) -> Asked:
@@ -110,7 +110,7 @@ def _perhaps_too_late(rng: Random) -> Asked:
 _MIX: tuple[tuple[int, Callable[[Random], Asked]], ...] = (
     (6, _chain),
     (4, _stream),
-    (2, _threaded),
+    (3, _threaded),
     (2, _flaky),
     (3, _measure),
     (4, _quick),
