@@ -18,6 +18,7 @@ handlers.register(
     "generate_report",
     attempts=3,
     deadline=timedelta(minutes=30),
+    executor="process",  # computes: it would take time from those who only wait
     description="Aggregates a CSV of dated records; streams rows, writes a CSV, PDF or XLSX file",
 )(generate_report)
 
@@ -25,6 +26,7 @@ handlers.register(
     "process_data",
     attempts=3,
     deadline=timedelta(minutes=30),
+    executor="process",  # computes: it would take time from those who only wait
     description="Describes, cleans, aggregates, judges or transforms the records of a CSV",
 )(process_data)
 
@@ -32,6 +34,7 @@ handlers.register(
     "bulk_operation",
     attempts=3,
     deadline=timedelta(minutes=30),
+    executor="process",  # computes: it would take time from those who only wait
     description="Hashes, converts or validates many files, item by item",
 )(bulk_operation)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 import longcall_demo
 from longcall_demo.actions import Health
 from longcall_server import Registration, RequestContext, ServerInfo
+from longcall_server.testing import run_handler
 
 
 def registration(action: str) -> Registration:
@@ -69,3 +71,25 @@ async def test_a_quick_action_that_is_repeated_has_no_further_effect() -> None:
     assert await echo.function(here, [1]) == await echo.function(here, [1])
     first, second = await health.function(here), await health.function(here)
     assert first.model_copy(update={"uptime_ms": 0}) == second.model_copy(update={"uptime_ms": 0})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("action", "payload"),
+    [
+        ("generate_report", {"format": "xlsx", "report_type": "annual"}),
+        ("process_data", {"pipeline": "clean", "source": "x.csv"}),
+        ("bulk_operation", {"operation": "convert", "items": ["x.csv"]}),
+    ],
+)
+async def test_what_computes_runs_in_a_process_with_its_chunks_and_files(
+    folders: tuple[Path, Path], action: str, payload: dict[str, Any]
+) -> None:
+    (folders[1] / "x.csv").write_text("n\n1\n2\n")
+    assert registration(action).executor == "process"
+    run = await run_handler(longcall_demo.handlers, payload, action=action, in_process=True)
+    assert run.error is None
+    assert run.chunks
+    assert run.checkpoint is not None
+    assert len(run.files) == 1
+    assert run.progress[-1]["percentage"] == 100

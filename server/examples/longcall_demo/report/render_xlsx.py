@@ -93,10 +93,12 @@ class XlsxBook:
     def save(self, summary: Summary) -> None:
         """Adds the tables and charts over the rows, and writes the file."""
         self._rows.freeze_panes(1, 3)
+        self._summary.set_landscape()
+        self._summary.fit_to_pages(1, 0)
+        # On paper as on the screen: each page has the columns' names and the rows' dates.
+        self._rows.set_landscape()
         self._rows.repeat_rows(0)
-        for sheet in (self._summary, self._rows):
-            sheet.set_landscape()
-            sheet.fit_to_pages(1, 0)
+        self._rows.repeat_columns(0, 2)
         _add_table(self._rows, "Rows", 0, self._columns, self._written)
         line = self._write_facts(summary)
         line = self._write_figures(line + 1, summary)
