@@ -62,6 +62,7 @@ def test_the_weather_transformed_is_what_plain_python_makes_of_it(process: Runne
                     }
                 )
     assert recorder.rows == expected
+    assert {type(row["cold"]) for row in recorder.rows} == {bool}
     assert len(expected) > 20
     assert (result.records, result.kept) == (1461, len(expected))
     assert result.columns == {

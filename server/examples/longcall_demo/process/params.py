@@ -36,7 +36,8 @@ class _Pipeline(BaseModel):
 
 class Output(StrEnum):
     """Where the records of a pipeline go. A file alone leaves no checkpoint: a second attempt
-    begins anew."""
+    begins anew. Chunks fill the request's log, which has a limit (64 MiB, unless the server says
+    otherwise): of a larger source ask for the file."""
 
     CHUNKS = "chunks"
     FILE = "file"
