@@ -191,6 +191,7 @@ async def talking(folder: Path) -> AsyncIterator[tuple[Process, Talk]]:
         yield server, Talk(wire)
 
 
+@pytest.mark.clause("5.2.1")
 @pytest.mark.parametrize("kind", ["file system", "limit", "EROFS", "ENOSPC"])
 async def test_a_disk_that_takes_nothing_is_told_as_unavailable_and_loses_nothing(
     tmp_path: Path, kind: str

@@ -82,6 +82,7 @@ async def test_a_payload_that_does_not_fit_names_the_place(start: Start) -> None
     assert not outcome.retryable
 
 
+@pytest.mark.clause("4.4.7", "5.5.2")
 async def test_the_context_tells_of_the_call(start: Start) -> None:
     told = await value(
         start(
@@ -174,6 +175,7 @@ async def test_files_are_written_there_and_kept_here(
     assert len(notes) == 3  # what was dropped left nothing
 
 
+@pytest.mark.clause("7.2.1", "7.2.2", "10.50.7")
 async def test_a_handler_error_crosses(start: Start) -> None:
     outcome = await start(process_handlers.fails, '{"name":"x"}').outcome()
     assert isinstance(outcome, Failed)
@@ -186,6 +188,7 @@ async def test_a_handler_error_crosses(start: Start) -> None:
     }
 
 
+@pytest.mark.clause("7.2.3", "7.2.4")
 async def test_an_exception_is_logged_here_with_its_place_there(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
