@@ -71,8 +71,8 @@ async def wire(server: Server) -> AsyncIterator[Wire]:
         yield wire
 
 
+@pytest.mark.clause("2.6.3", "2.6.4", "6.5.1")
 @pytest.mark.slow
-@pytest.mark.clause("6.5.1")
 async def test_a_payload_up_to_the_limit_passes_and_one_byte_more_closes(server: Server) -> None:
     async with connected(server.url) as wire:
         bare = len(json.dumps({"type": "request", "id": "p", "action": "measure", "payload": ""}))
@@ -87,6 +87,7 @@ async def test_a_payload_up_to_the_limit_passes_and_one_byte_more_closes(server:
         assert (await wire.receive())["error"]["code"] == "NOT_FOUND"
 
 
+@pytest.mark.clause("2.6.2")
 @pytest.mark.slow
 async def test_bytes_are_counted_and_not_characters(wire: Wire) -> None:
     message = {"type": "request", "id": "b", "action": "measure", "payload": "é" * (MESSAGE // 2)}

@@ -254,6 +254,7 @@ def test_what_is_no_dead_letter_is_not_shown(folder: DataFolder) -> None:
 # --- requeue --------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("10.20.1")
 def test_a_requeue_makes_a_new_request_and_tells_its_id(folder: DataFolder) -> None:
     folder.play(three)
     said = folder.command("deadletter", "requeue", "b", "--json")
@@ -378,6 +379,7 @@ def test_a_store_that_cannot_be_written_is_no_traceback(
 # --- purge ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("10.31.1")
 def test_a_purge_takes_log_and_files_and_the_id_stays_known(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ async def deliver(ctx: RequestContext, payload: JsonValue) -> JsonValue:
     return payload
 
 
+@pytest.mark.clause("5.4.13", "10.20.1", "10.31.2")
 async def test_a_requeued_request_runs_on_the_server_and_a_purged_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
