@@ -42,6 +42,7 @@ from longcall_server.stores.sqlite.lanes import ReadLane, WriteLane
 from longcall_server.stores.sqlite.occupancy import FolderLock
 from longcall_server.stores.sqlite.schema import SYNCHRONOUS, connect, prepare
 from longcall_server.stores.sqlite.sweeps import Sweep, Sweeps
+from longcall_server.stores.sqlite.write_lock import without_waiting
 from longcall_server.stores.sqlite.writes import Writes
 
 
@@ -80,7 +81,7 @@ class SqliteStore:
         turns = Turns()
         self._writer = WriteLane(
             "longcall-writer",
-            lambda: prepare(self._path, synchronous),
+            lambda: without_waiting(prepare(self._path, synchronous)),
             lambda connection: Writes(connection, self._rules, turns, self._clock),
             self._checkpointer.after_commit,
         )

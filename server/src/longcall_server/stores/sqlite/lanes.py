@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from longcall_server.stores.base import OutcomeUnknown, StoreError, StoreUnavailable
+from longcall_server.stores.sqlite.write_lock import begin_write
 
 _log = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class WriteLane(Lane[W]):
 
     def _transact(self, connection: sqlite3.Connection, batch: list[_Job[W]]) -> list[_Answer]:
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            begin_write(connection)
         except sqlite3.Error as error:
             return _all_fail(batch, _unavailable(error))
         start = connection.total_changes
