@@ -369,7 +369,8 @@ class Client:
                     self._ground.count("chunks voided")
                 handle.pieces = [piece for piece in handle.pieces if piece[0] <= kept]
             case "chunk":
-                handle.pieces.append((seq, frame["data"]))
+                data = frame["data"]
+                handle.pieces.append((seq, data["n"] if isinstance(data, dict) else data))
             case "complete":
                 self._end(handle, "complete")
                 pieces = [data for _, data in handle.pieces]

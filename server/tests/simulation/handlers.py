@@ -12,7 +12,13 @@ import asyncio
 from datetime import timedelta
 from typing import Any, Protocol
 
-from longcall_server import HandlerError, Handlers, JsonValue, RequestContext
+from longcall_server import (
+    HandlerError,
+    Handlers,
+    JsonValue,
+    LogLimitReached,
+    RequestContext,
+)
 from longcall_server.handlers import Backoff
 
 Plan = list[list[Any]]
@@ -61,6 +67,14 @@ async def _play(ctx: RequestContext, payload: JsonValue) -> JsonValue:
             case "chunk":
                 await ctx.chunk(pieces)
                 pieces += 1
+            case "bulk":
+                try:
+                    await ctx.chunk({"n": pieces, "text": "x" * rest[0]})
+                    pieces += 1
+                except LogLimitReached:
+                    # The request ends with it, whatever the handler makes of it.
+                    if not stubborn:
+                        raise
             case "mark":
                 await ctx.chunk(pieces, checkpoint=pieces + 1)
                 pieces += 1

@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from longcall_server.core.events import EventDraft
 from longcall_server.core.scheduling import ConcurrencyLimits
 from longcall_server.stores.base import (
     Fenced,
     Lease,
+    LogFull,
     NewRequest,
     Owner,
     Promotion,
@@ -28,6 +30,9 @@ from longcall_server.stores.base import (
 )
 from longcall_server.stores.base import SubmitOutcome as Found
 from simulation.story import OVER, RUNNING, WAITING, IsWell, Judge, Step, Story, Violate, mark
+
+_KEPT_ROOM = 8_192
+"""More than a log keeps free for its end."""
 
 
 def at_once(work: Coroutine[Any, Any, Any]) -> Any:
@@ -51,12 +56,14 @@ class Ledger:
         count: Callable[[str], None],
         is_well: IsWell,
         id_retention_ms: int,
+        max_log_bytes: int,
     ) -> None:
         self._store = store
         self._violate = violate
         self._count = count
         self._judge = Judge(violate, count, is_well)
         self._id_retention_ms = id_retention_ms
+        self._max_log_bytes = max_log_bytes
         self.stories: dict[RequestKey, Story] = {}
         self.sendings: Counter[RequestKey] = Counter()
         """How many messages asked for it, over all nodes."""
@@ -228,6 +235,9 @@ class Ledger:
     ) -> None:
         story = self.stories[lease.key]
         holds = self._holds(story, lease)
+        if holds and isinstance(error, LogFull):
+            self._full(story, draft)
+            return
         if not self._fenced_as_due(story, lease, error, holds=holds, repeated=False):
             return
         first = operation == story.operation + 1
@@ -243,6 +253,14 @@ class Ledger:
         if not first:
             self._count("append repeated")
         story.operation = operation
+
+    def _full(self, story: Story, draft: EventDraft) -> None:
+        """There is no room for a chunk: that must be so, and the request must end of it."""
+        self._count("log full")
+        if story.size + draft.size + _KEPT_ROOM <= self._max_log_bytes:
+            self._violate("10.44.3", f"{story.key.id} is full with {story.size} bytes")
+        story.full_for = story.attempt
+        self.look(story, Step("fenced", self._store.now()))
 
     def _complete(
         self,
@@ -476,6 +494,9 @@ class Ledger:
             if message.get("seq") != number or message.get("request_id") != story.key.id:
                 self._violate("1.1.1", f"frame {event.frame} stands under {number}")
             story.frames.append(event.frame)
+            story.size += len(event.frame)
+            if max(story.size, record.log_bytes) > self._max_log_bytes:
+                self._violate("10.44.3", f"the log of {story.key.id} has {record.log_bytes} bytes")
             story.events.append(message)
             self._judge.event(story, record, message, step)
             if event.is_terminal != (story.state is OVER):

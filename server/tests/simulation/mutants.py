@@ -253,6 +253,21 @@ MUTANTS: Final = (
         "if self._promotion is not None or self.is_answered",
         "if self.is_answered",
     ),
+    # --- Sizes ------------------------------------------------------------------------------------
+    Mutant(
+        "a log keeps no room for its end",
+        "10.44.3, 10.44.4",
+        f"{_LIFECYCLE}:has_room",
+        "log_bytes + size + keep",
+        "log_bytes + size",
+    ),
+    Mutant(
+        "a handler may complete although its log is full",
+        "10.44.3",
+        "executor.execution:Execution._call",
+        "if self.attempt.fatal is not None",
+        "if False",
+    ),
     # --- Progress ---------------------------------------------------------------------------------
     Mutant(
         "the end does not store the newest progress",

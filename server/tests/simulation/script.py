@@ -29,6 +29,7 @@ class Script:
         self.concurrency = dice.choice((1, 3, 8))
         self.tenant_concurrency = dice.choice((None, None, 2))
         self.max_in_flight = dice.choice((3, 100, 100, 100))
+        self.max_log_bytes = dice.choice((16_384, 16_384, 1 << 20))
         self.linger_s = dice.choice((1, 1, 1, 30))
         """How long after the end of everything the retention is watched."""
         self.late = self.linger_s > 1
@@ -112,6 +113,8 @@ class Script:
         for _ in range(dice.choice((0, 1, 3, 6))):
             step = dice.choice(("wait", "wait", "chunk", "mark", "save", "progress", "progress"))
             plan.append([step, dice.choice(_WAITS)] if step == "wait" else [step])
+        if dice.random() < 0.07:
+            plan += [["bulk", 2_500]] * dice.choice((1, 5, 6)) + [["bulk", 200]] * 5
         if dice.random() < 0.35:
             plan.append(dice.choice((["fail", True], ["fail", True], ["fail", False], ["crash"])))
         return plan

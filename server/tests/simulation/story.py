@@ -49,6 +49,10 @@ class Story:
     ended_by: tuple[int, str] | None = None
     """The attempt that ended itself last, and by which verb."""
     cancelled_at: int | None = None
+    size: int = 0
+    """Bytes of the log."""
+    full_for: int = 0
+    """The attempt for whose chunk there was no room."""
     frames: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     seen_at: int = 0
@@ -109,6 +113,8 @@ class Judge:
         if step.verb != "complete" or story.state is not RUNNING:
             self._violate("5.8.3", f"{event} of {story.key.id} came by {step.verb}")
         same = step.result is not None and json.loads(step.result) == event["result"]
+        if story.full_for == story.attempt:
+            self._violate("10.44.3", f"{story.key.id} completed though its log was full")
         if step.attempt != story.attempt or not same:
             self._violate("10.16.1", f"{event} was written by attempt {step.attempt}")
 
@@ -206,8 +212,12 @@ class Judge:
         if step.verb == "sweep":
             if not _lease_lost(story, step):
                 self._violate("5.4.2", f"{event} while the lease holds")
-            if event["error"]["code"] != "INTERNAL_ERROR":
+            # The error of a log that is full takes the place of one that does not fit any more.
+            if event["error"]["code"] not in ("INTERNAL_ERROR", "RESOURCE_EXHAUSTED"):
                 self._violate("5.4.9", f"{event} for a lost lease")
+        code = event["error"]["code"]
+        if step.verb == "fail" and story.full_for == story.attempt and code != "RESOURCE_EXHAUSTED":
+            self._violate("10.44.3", f"{event} though its log was full")
         final = step.verb == "fail" and not step.retryable
         if not final and story.failures + 1 < story.max_attempts:
             self._violate("5.4.5", f"{event} after {story.failures} earlier failures")

@@ -72,6 +72,7 @@ MUST_HAPPEN = {
     "handler fails, retryable": 200,
     "handler ignores a cancel": 20,
     "handler raises": 200,
+    "log full": 20,
     "promotion": 200,
     "promotion by cancel": 20,
     "requeue": 20,

@@ -85,7 +85,7 @@ class World:
         self.script = Script(self.dice)
         self.weather = Weather.draw(self.dice, self.count, self.script.storm_s)
         self.inner = MemoryStore(
-            limits=StoreLimits(id_retention_ms=ID_RETENTION_MS),
+            limits=StoreLimits(self.script.max_log_bytes, ID_RETENTION_MS),
             clock=self.now,
             random=self.dice.random,
         )
@@ -95,6 +95,7 @@ class World:
             count=self.count,
             is_well=self.is_well,
             id_retention_ms=ID_RETENTION_MS,
+            max_log_bytes=self.script.max_log_bytes,
         )
         self.limits = Limits(
             max_message_bytes=65_536,
@@ -102,7 +103,7 @@ class World:
             max_in_flight=self.script.max_in_flight,
             messages_per_minute=60_000,
             message_burst=1_000,
-            max_log_bytes=1 << 20,
+            max_log_bytes=self.script.max_log_bytes,
             id_retention_ms=ID_RETENTION_MS,
         )
         self.nodes: list[Node] = []
