@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import multiprocessing
 import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -195,11 +197,13 @@ def die(how: str) -> None:
         case "exit":
             os._exit(3)
         case "segfault":
-            # Where the interpreter may not write a core or a trace into the log of the tests.
-            sys.stderr.flush()
             os.kill(os.getpid(), signal.SIGSEGV)
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "with a fork":
+            # It holds whatever its parent held, and goes on without it.
+            multiprocessing.get_context("fork").Process(target=signal.pause).start()
+            os._exit(3)
         case "channel closed":
             os.closerange(3, 256)
         case "garbage":
@@ -249,6 +253,33 @@ def signalled(ctx: SyncRequestContext) -> str:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(os.getpid(), number)
     return "still here"
+
+
+@handlers.register("parent", attempts=1, cancel_grace=_GRACE, executor="process")
+def parent(ctx: SyncRequestContext) -> None:
+    """Starts a program that ends by itself as little as its parent."""
+    started = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    ctx.chunk(started.pid)
+    started.wait()
+
+
+@handlers.register("ends_what_it_starts", executor="process")
+def ends_what_it_starts(ctx: SyncRequestContext) -> list[int | None]:
+    """Ends a program and a fork, as one does."""
+    program = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    program.terminate()
+    fork = multiprocessing.get_context("fork").Process(target=signal.pause)
+    fork.start()
+    fork.terminate()
+    fork.join()
+    return [program.wait(), fork.exitcode]
+
+
+@handlers.register("quick_process", durable=False, executor="process")
+def quick_process(ctx: SyncRequestContext) -> int:
+    """Cannot be answered at once."""
+    ctx.progress(50)
+    return ctx.chunk("first")
 
 
 @handlers.register("talkative", executor="process")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -135,7 +136,9 @@ async def test_a_handler_that_ignores_its_cancel_is_cancelled_after_the_grace(
 
 
 @pytest.mark.clause("5.4.5", "5.4.6", "5.5.2", "10.19.1")
-@pytest.mark.parametrize("how", ["exit", "segfault", "killed", "channel closed", "garbage"])
+@pytest.mark.parametrize(
+    "how", ["exit", "segfault", "killed", "with a fork", "channel closed", "garbage"]
+)
 async def test_a_crash_of_its_process_costs_a_request_one_attempt(
     wire: Wire, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,6 +202,27 @@ async def test_a_process_has_a_session_and_a_channel_of_its_own_and_nothing_else
     assert found["session"] == found["pid"] != os.getpid()
     assert found["sockets"] == [""]  # unnamed: the channel. None listens, none is a client's.
     assert found["main"] is True
+
+
+async def test_what_a_killed_process_has_started_is_killed_with_it(wire: Wire) -> None:
+    await wire.send("request", id="parent", action="parent")
+    pid = (await wire.until_type("chunk"))[-1]["data"]
+    async with ended(pid) as gone:
+        await wire.send("cancel", request_id="parent")
+        assert (await wire.ended())[-1]["error"]["code"] == "CANCELLED"
+        await gone.wait()
+
+
+async def test_what_a_process_has_started_obeys_signals_as_ever(wire: Wire) -> None:
+    codes = await result(wire, "ends_what_it_starts", "ends-what-it-starts")
+    assert codes == [-signal.SIGTERM, -signal.SIGTERM]
+
+
+@pytest.mark.clause("10.10.2")
+async def test_the_first_chunk_of_a_quick_request_in_a_process_promotes_it(wire: Wire) -> None:
+    log = await events(wire, "quick_process", "quick-process")
+    assert [m["type"] for m in log] == ["acknowledgment", "status", "chunk", "complete"]
+    assert log[-1]["result"] == 3
 
 
 async def test_signals_for_the_whole_service_do_not_end_a_process(wire: Wire) -> None:

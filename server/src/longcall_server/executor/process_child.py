@@ -50,17 +50,23 @@ from longcall_server.stores.base import system_clock
 _LAST_STEP: Final = 1.0
 """Seconds that an idle process has to end in good order."""
 _PR_SET_PDEATHSIG: Final = 1
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(channel: int, parent: int, levels: dict[str, int]) -> None:
     """Serves the channel (a file descriptor) until it ends; `levels` are those of the log."""
-    # Forked processes of a handler would otherwise hold the channel open.
     os.set_inheritable(channel, False)
     _die_with(parent)
     # Signals to the whole service, or of a terminal, are the server's: it ends its processes when
-    # it is ready to. Handlers' own subprocesses get the default back.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # it is ready to. What a handler starts gets the defaults back.
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: None)
+    os.register_at_fork(
+        # One that is sent to a fork before it has its defaults waits until it has.
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS),
+        after_in_child=lambda: _forked(channel),
+    )
     faulthandler.enable()
     child = _Child(socket.socket(fileno=channel))
     _forward_log(child.send, levels)
@@ -193,6 +199,16 @@ def _forward_log(send: Callable[[FromProcess], None], levels: dict[str, int]) ->
     logging.getLogger().handlers[:] = [_Forward(send)]
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+def _forked(channel: int) -> None:
+    """A fork of a handler's own, as `multiprocessing` makes them, is no process of the pool."""
+    # Held by a fork, the channel would not end with this process, and its crash go unnoticed.
+    with contextlib.suppress(OSError):
+        os.close(channel)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 def _die_with(parent: int) -> None:
