@@ -22,6 +22,8 @@ from longcall_server.bus.local import LocalBus
 from longcall_server.bus.suite import KEY, LAST, PATIENCE, BusSuite, Follower, Heard
 from longcall_server.stores.base import Owner, RequestKey, StoredProgress
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+
 
 @asynccontextmanager
 async def opened(folder: Path, **options: bool) -> AsyncIterator[DoorbellBus]:
@@ -76,6 +78,7 @@ def sockets(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
 
 
+@needs_proc
 async def test_a_folder_whose_path_is_longer_than_any_address_will_do(tmp_path: Path) -> None:
     folder = tmp_path.joinpath(*["a-long-name-for-a-folder"] * 12) / "bell"
     assert len(str(folder)) > 250
@@ -87,6 +90,7 @@ async def test_a_folder_whose_path_is_longer_than_any_address_will_do(tmp_path: 
         await follower.heard.until("changed")
 
 
+@needs_proc
 async def test_nothing_is_left_of_a_bus_that_was_closed(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     async with opened(tmp_path / "bell") as here, opened(tmp_path / "bell") as there:

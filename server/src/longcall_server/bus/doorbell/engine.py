@@ -2,8 +2,8 @@
 """The bus between the processes of one machine that share a data folder: Unix datagrams.
 
 A ring is heard in its own process before the ringing call returns, and in the others a turn of the
-event loop later. It may be lost: a peer that has just come, that takes nothing for long, or that is
-rung by nobody's fault. Whoever depends on it polls (PROTOCOL 10.34).
+event loop later. It may be lost: on a peer that has just come or that takes nothing for long, and
+in a crash. So whoever listens also polls (PROTOCOL 10.34).
 """
 
 from __future__ import annotations
