@@ -7,12 +7,14 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worker_harness import Node, node
 
 from longcall_server import HandlerError, Handlers, RequestContext
 from longcall_server.bus.local import LocalBus
+from longcall_server.stores import base
 from longcall_server.stores.base import Owner, RequestKey
 from longcall_server.stores.memory import MemoryStore
 
@@ -92,6 +94,58 @@ async def test_the_limit_of_a_tenant_holds_and_another_tenant_does_not_wait(
         for key in (*keys, other.key):
             await at.finished(key)
     assert watch.most == Counter({"tenant": 2, "another": 1})
+
+
+class Swept(MemoryStore):
+    """Tells when somebody has swept it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.was_swept = asyncio.Event()
+
+    async def sweep(self, *, limit: int = 1_000) -> base.Swept:
+        try:
+            return await super().sweep(limit=limit)
+        finally:
+            self.was_swept.set()
+
+
+async def test_a_retry_whose_worker_is_full_when_it_is_due_goes_to_another(tmp_path: Path) -> None:
+    ran: list[tuple[str, int]] = []
+    fails, ends = asyncio.Event(), asyncio.Event()
+
+    async def flaky(ctx: RequestContext) -> None:
+        ran.append((ctx.request_id, ctx.attempt))
+        if ctx.attempt == 1:
+            await fails.wait()
+            raise HandlerError("again", "", retryable=True)
+
+    async def long(ctx: RequestContext) -> None:
+        await ends.wait()
+
+    both, one_action = Handlers(), Handlers()
+    both.register("flaky")(flaky)
+    both.register("long")(long)
+    one_action.register("flaky")(flaky)
+    store, bus = Swept(random=lambda: 0.3), LocalBus()
+    async with node(
+        both, tmp_path, store=store, bus=bus, name="one", poll_ms=POLL_MS, concurrency=1
+    ) as one:
+        retried = await one.submit("flaky")
+        await one.until(retried, lambda record: record.status == "processing")
+        waits = await one.submit("long")
+        store.was_swept.clear()
+        async with node(
+            one_action, tmp_path, store=store, bus=bus, name="two", poll_ms=POLL_MS, alone=False
+        ):
+            # Whatever `two` learns by itself it has learnt; from here on nothing is submitted.
+            await asyncio.wait_for(store.was_swept.wait(), 20)
+            fails.set()
+            assert (await one.finished(retried)).status == "completed"
+            assert (await one.record(waits)).status == "processing"
+        ends.set()
+        await one.finished(waits)
+    assert ran == [(retried.id, 1), (retried.id, 2)]
 
 
 def _numbered(*nodes: Node) -> tuple[Node, ...]:

@@ -340,8 +340,8 @@ class Worker:
         self._bus.request_changed(run.lease.key)
         if record.status is RequestStatus.RETRYING:
             self._sweeper.expect(record.due_at)
-            if not counted:
-                self._bus.work_available()
+            # This worker may have no room when it is due; the sweeps of others learn of it now.
+            self._bus.work_available()
 
     async def _release_files(self, run: _Run, *, recorded: bool) -> None:
         attempt = run.execution.attempt
