@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import itertools
 
 from longcall_server import Handlers, JsonValue, RequestContext
 
@@ -38,6 +39,19 @@ async def gated(ctx: RequestContext) -> JsonValue:
     for number in range(3):
         await ctx.chunk(number, checkpoint=number)
     return "done"
+
+
+@handlers.register("insist", attempts=1)
+async def insist(ctx: RequestContext) -> int:
+    """Writes until a write has had to wait; tells how many it has made."""
+    now = asyncio.get_running_loop().time
+    for number in itertools.count(1):
+        before = now()
+        await ctx.chunk(number)
+        if now() - before > 2:
+            return number
+        await asyncio.sleep(0.02)
+    raise AssertionError
 
 
 @handlers.register("keep")

@@ -32,10 +32,8 @@ from longcall_server.stores.base import (
     StoredProgress,
     StoreLimits,
     StoreUnavailable,
-    Swept,
 )
 from longcall_server.stores.memory import MemoryStore
-from longcall_server.stores.suite import ManualClock
 
 SOON = Backoff(timedelta(milliseconds=1), timedelta(milliseconds=1))
 
@@ -276,54 +274,6 @@ async def test_a_lost_lease_fences_the_attempt_and_another_one_follows(
         record = await at.finished(await at.submit("work"))
         assert (record.attempt, record.result, record.failures) == (2, "2", 1)
         await asyncio.wait_for(stopped.wait(), 10)
-
-
-async def test_a_store_that_takes_no_writes_for_longer_than_a_lease_costs_no_attempt(
-    handlers: Handlers, tmp_path: Path
-) -> None:
-    clock, go_on = ManualClock(), asyncio.Event()
-
-    class Full(MemoryStore):
-        """Takes no writes while it is full."""
-
-        is_full = False
-        refused = asyncio.Event()
-
-        async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> Sequence[Renewed]:
-            self._check()
-            return await super().renew(renewals, lease_ms=lease_ms)
-
-        async def sweep(self, *, limit: int = 1_000) -> Swept:
-            self._check()
-            swept = await super().sweep(limit=limit)
-            go_on.set()
-            return swept
-
-        def _check(self) -> None:
-            if self.is_full:
-                self.refused.set()
-                raise StoreUnavailable("full")
-
-    @handlers.register("work", attempts=1)
-    async def work(ctx: RequestContext) -> int:
-        await ctx.chunk("begun")
-        await go_on.wait()
-        return ctx.attempt
-
-    store = Full(clock=clock)
-    async with node(handlers, tmp_path, store=store, lease_ms=3_600_000) as at:
-        key = await at.submit("work")
-        await at.until(key, lambda record: record.last_seq == 3)
-        store.is_full = True
-        store.refused.clear()
-        go_on.clear()
-        at.bus.cancel_requested(key)  # a reason to ask the store at once
-        await asyncio.wait_for(store.refused.wait(), 20)
-        clock.advance(2 * 3_600_000)
-        store.is_full = False
-        at.bus.work_available()  # a reason to sweep
-        record = await at.finished(key)
-        assert (record.status, record.attempt, record.failures) == ("completed", 1, 0)
 
 
 class Doubtful(MemoryStore):

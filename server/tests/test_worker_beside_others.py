@@ -91,10 +91,6 @@ async def test_progress_that_the_bus_does_not_carry_is_found_in_the_store(tmp_pa
         assert (await at.finished(key)).status == "completed"
 
 
-async def nothing_to_catch_up() -> None:
-    pass
-
-
 async def test_a_sweep_that_takes_back_rings_once_for_the_workers_of_all_processes(
     tmp_path: Path,
 ) -> None:
@@ -110,7 +106,6 @@ async def test_a_sweep_that_takes_back_rings_once_for_the_workers_of_all_process
         bus,
         FileStore(tmp_path),
         poll_ms=HOUR,
-        before=nothing_to_catch_up,
         on_work=lambda: found.add("work"),
         on_changed=lambda keys: None,
     )

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from processes import Process, serving
+from processes import Process, serving, working
 from wire import PATIENCE, Message, Wire, connected, is_terminal
 
 from longcall_server.stores.base import Owner, Record, RequestKey
@@ -183,7 +183,7 @@ def is_refused(answer: Message) -> bool:
 
 @asynccontextmanager
 async def talking(folder: Path) -> AsyncIterator[tuple[Process, Talk]]:
-    flags = ("--lease", "1s", "--drain-grace", "5s")
+    flags = ("--lease", "4s", "--drain-grace", "5s")
     async with (
         serving(folder, *flags, handlers="disk_app:handlers") as server,
         connected(server.url) as wire,
@@ -223,7 +223,7 @@ async def test_a_disk_that_takes_nothing_is_told_as_unavailable_and_loses_nothin
             # A handler that writes now waits, for longer than its lease.
             await talk.ask("request", id="o", action="open_gate")
             await server.logged("a write of request gated is repeated")
-            await server.logged(*["the renewal of leases failed"] * 5)
+            await server.logged(*["the renewal of leases failed"] * 6)
             again = await talk.ask("request", id=id, action="keep", payload=PAYLOAD, resend=True)
             assert is_refused(again)
 
@@ -245,6 +245,28 @@ async def test_a_disk_that_takes_nothing_is_told_as_unavailable_and_loses_nothin
             code, _ = await server.ended()
             assert code == 0
         await everything_is_there_once(tmp_path / "data" / "longcall.sqlite3", acknowledged)
+
+
+async def test_workers_of_other_processes_keep_their_leases_over_an_outage(tmp_path: Path) -> None:
+    disk, app = FileSizeLimit(), "disk_app:handlers"
+    async with (
+        serving(tmp_path, "--no-worker", "--lease", "4s", handlers=app) as server,
+        working(tmp_path, "--lease", "4s", handlers=app) as worker,
+        connected(server.url) as wire,
+    ):
+        await wire.send("request", id="i", action="insist")
+        chunks = [(await wire.until_type("chunk"))[-1]["data"]]
+        for process in (server, worker):
+            await disk.fill(process)
+        # The lease has run out: the one could not renew it, the other could not take it back.
+        await worker.logged(*["the renewal of leases failed"] * 6)
+        await server.logged("the sweep failed")
+        for process in (server, worker):
+            await disk.free(process)
+        received = await wire.ended()
+        chunks += [message["data"] for message in received if message["type"] == "chunk"]
+        assert received[-1].get("result") == len(chunks), received[-1]
+        assert chunks == list(range(1, len(chunks) + 1))
 
 
 @pytest.mark.clause("10.3.1", "10.3.2")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import threading
 from collections.abc import Coroutine
@@ -12,11 +13,13 @@ from pathlib import Path
 import pytest
 from sqlite_helpers import opened, raw, scene_of, submit
 
-from longcall_server.stores.base import Fenced, OutcomeUnknown, StoreUnavailable
+from longcall_server.stores.base import Fenced, OutcomeUnknown, Renewal, StoreUnavailable
 from longcall_server.stores.sqlite import SqliteStore, checkpoints
 from longcall_server.stores.sqlite.lanes import _commit_failure
+from longcall_server.stores.sqlite.sweeps import Sweeps
 from longcall_server.stores.sqlite.writes import Writes
-from longcall_server.stores.suite.support import BOB, key_of
+from longcall_server.stores.suite import ManualClock
+from longcall_server.stores.suite.support import BOB, LEASE_MS, key_of
 
 
 class HeldWriter:
@@ -159,6 +162,60 @@ async def test_a_read_only_disk_refuses_writes_and_still_answers_reads(tmp_path:
         writer._connection = writable
         protected.close()
         assert (await submit(store, "a")).outcome == "created"
+
+
+async def test_whether_the_disk_takes_writes_is_found_out_by_writing(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    log = path.with_name("x.db-wal")
+    async with opened(path) as store:
+        for _ in range(2):
+            before, written_at = store.commits, log.stat().st_mtime_ns
+            await store._writer.run(lambda writes: Sweeps(writes).touch())
+            assert store.commits == before + 1
+            assert log.stat().st_mtime_ns > written_at
+        with raw(path) as connection:
+            assert connection.execute("SELECT count(*) FROM owners").fetchone() == (0,)
+
+
+async def test_leases_that_ran_out_while_the_disk_took_nothing_are_renewed_before_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(seconds: float) -> None:
+        if seconds > 0:
+            touched.set()
+            await go_on.wait()
+
+    path, clock = tmp_path / "x.db", ManualClock()
+    async with scene_of(path, clock) as worker, scene_of(path, clock) as beside:
+        lease = await worker.running("a")
+        sweeper = beside.store
+        assert isinstance(sweeper, SqliteStore)
+        clock.advance(LEASE_MS)
+        with raw(path) as other:
+            await sweeper._writer.run(
+                lambda writes: writes.connection.execute("PRAGMA busy_timeout = 0").fetchone()
+            )
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable):
+                await sweeper.sweep()
+            with pytest.raises(StoreUnavailable):
+                await sweeper.sweep()
+            other.execute("COMMIT")
+        monkeypatch.setattr("longcall_server.stores.sqlite.engine.asyncio.sleep", wait)
+        # Whatever is written first: the time begins with it.
+        await beside.submit("b")
+        sweep = asyncio.create_task(sweeper.sweep())
+        await asyncio.wait_for(touched.wait(), 20)
+        await worker.store.renew([Renewal(lease)], lease_ms=LEASE_MS)
+        go_on.set()
+        assert (await sweep).changed == ()
+        # Once that time is over a lease that runs out is lost at once.
+        sweeper._writer.recovered_at = -math.inf
+        clock.advance(LEASE_MS)
+        go_on.clear()
+        assert (await asyncio.wait_for(sweeper.sweep(), 20)).changed == (key_of("a"),)
 
 
 async def test_a_failed_commit_fails_all_of_its_batch(tmp_path: Path) -> None:

@@ -450,7 +450,10 @@ class Store(Protocol):
         """The log after a number, at least one event if there is any, about `max_bytes` at most."""
 
     async def sweep(self, *, limit: int = 1_000) -> Swept:
-        """Lost leases, deadlines, cancel graces, retention: whatever is due, `limit` at most."""
+        """Lost leases, deadlines, cancel graces, retention: whatever is due, `limit` at most.
+
+        A store that took no writes for a while lets workers renew their leases first.
+        """
 
     async def dead_letters(
         self, where: DeadLetterFilter, *, limit: int, after: Record | None = None

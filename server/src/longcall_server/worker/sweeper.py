@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from longcall_server.bus.base import Bus
 from longcall_server.files import FileStore
@@ -19,8 +19,8 @@ _LIMIT = 1_000
 class Sweeper:
     """Sweeps when the store said that something would be due, when poked, and every `poll_ms`.
 
-    `before` is awaited before each sweep; `on_work` is called when something is due to be claimed,
-    `on_changed` with the requests whose log or state the sweep changed.
+    `on_work` is called when something is due to be claimed, `on_changed` with the requests whose
+    log or state the sweep changed.
     """
 
     def __init__(
@@ -30,7 +30,6 @@ class Sweeper:
         files: FileStore,
         *,
         poll_ms: int,
-        before: Callable[[], Awaitable[None]],
         on_work: Callable[[], None],
         on_changed: Callable[[Sequence[RequestKey]], None],
     ) -> None:
@@ -38,7 +37,6 @@ class Sweeper:
         self._bus = bus
         self._files = files
         self._poll = poll_ms / 1000
-        self._before = before
         self._on_work = on_work
         self._on_changed = on_changed
         self._at = 0.0
@@ -65,7 +63,6 @@ class Sweeper:
                 await self._wait()
 
     async def _sweep(self) -> bool:
-        await self._before()
         swept = await self._store.sweep(limit=_LIMIT)
         for key in swept.changed:
             self._bus.request_changed(key)

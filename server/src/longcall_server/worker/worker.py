@@ -105,7 +105,6 @@ class Worker:
             bus,
             files,
             poll_ms=poll_ms,
-            before=self._catch_up,
             on_work=self._wake_up if claims else bus.work_available,
             on_changed=self._look_at,
         )
@@ -118,8 +117,6 @@ class Worker:
         self._handing_back = False
         self._asked: set[RequestKey] = set()
         self._ask = asyncio.Event()
-        self._is_behind = False
-        """A renewal failed: leases may have run out though their attempts go on."""
         self._unheard: set[RequestKey] = set()
         """Whose newest progress is too long for the bus: readers will find it in the store."""
         self._claiming: asyncio.Task[None] | None = None
@@ -382,14 +379,7 @@ class Worker:
             everyone = loop.time() >= all_at
             done = await self._renew()
             if everyone:
-                self._is_behind = not done
                 all_at = loop.time() + (interval if done else min(interval, _RETRY_STORE))
-
-    async def _catch_up(self) -> None:
-        """Before a sweep: a store that took no writes for a while is no reason to lose leases."""
-        if self._is_behind:
-            self._asked.update(self._runs)
-            self._is_behind = not await self._renew()
 
     async def _renew(self) -> bool:
         runs = [self._runs[key] for key in self._asked if key in self._runs]
@@ -403,7 +393,6 @@ class Worker:
             answers = await self._store.renew(renewals, lease_ms=self.lease_ms)
         except Exception as error:
             log_failure("the renewal of leases", error)
-            self._is_behind = True
             return False
         for run, answer in zip(runs, answers, strict=True):
             self._renewed(run, answer)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random as _random
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,10 @@ from longcall_server.stores.sqlite.schema import SYNCHRONOUS, connect, prepare
 from longcall_server.stores.sqlite.sweeps import Sweep, Sweeps
 from longcall_server.stores.sqlite.write_lock import without_waiting
 from longcall_server.stores.sqlite.writes import Writes
+
+RENEWAL_GRACE_S = 3.0
+"""How long workers, which try every second, may take to renew their leases once the disk takes
+writes again."""
 
 
 class SqliteStore:
@@ -206,6 +211,10 @@ class SqliteStore:
 
     async def sweep(self, *, limit: int = 1_000) -> Swept:
         """See `Store.sweep`. Works in several small transactions, so that nobody waits long."""
+        # Leases that ran out while nobody could write tell nothing of their workers.
+        if self._writer.is_failing:
+            await self._writer.run(lambda writes: Sweeps(writes).touch())
+        await asyncio.sleep(self._writer.recovered_at + RENEWAL_GRACE_S - time.monotonic())
         whole = Sweep(left=limit)
         while not whole.is_over:
             whole.add(await self._sweep_step(whole.left))

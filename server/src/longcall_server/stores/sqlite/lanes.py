@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -190,6 +192,20 @@ class WriteLane(Lane[W]):
         self._after_commit = after_commit
         self.commits = 0
         """Transactions that changed something and were committed."""
+        self.is_failing = False
+        """The last transaction that had something to write could not write it."""
+        self.recovered_at = -math.inf
+        """When the first one after such a time was committed, by `time.monotonic`."""
+
+    def _answers(self, batch: list[_Job[W]]) -> list[_Answer]:
+        before = self.commits
+        answers = super()._answers(batch)
+        if any(isinstance(answer.error, _TROUBLE) for answer in answers):
+            self.is_failing = True
+        elif self.is_failing and self.commits != before:
+            self.recovered_at = time.monotonic()
+            self.is_failing = False
+        return answers
 
     def _serve(self, connection: sqlite3.Connection, batch: list[_Job[W]]) -> list[_Answer]:
         before = connection.total_changes
@@ -244,6 +260,7 @@ def _all_fail(batch: list[_Job[Any]], error: Exception) -> list[_Answer]:
     return [_Answer(job.future, error=error) for job in batch]
 
 
+_TROUBLE = (StoreUnavailable, OutcomeUnknown)
 _REFUSALS = (StoreError, ValueError)
 """What an operation raises before it has written anything."""
 
