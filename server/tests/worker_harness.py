@@ -8,10 +8,11 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from longcall_server import Handlers
+from longcall_server import Backoff, Handlers
 from longcall_server.bus.local import LocalBus
 from longcall_server.executor import Executor
 from longcall_server.files import FileStore
@@ -30,6 +31,7 @@ from longcall_server.stores.memory import MemoryStore
 from longcall_server.worker import Worker
 
 OWNER = Owner("tenant", "user")
+SOON = Backoff(timedelta(milliseconds=1), timedelta(milliseconds=1))
 
 
 def files_below(folder: Path) -> list[Path]:

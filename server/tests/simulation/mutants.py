@@ -13,6 +13,7 @@ _MEMORY = "stores.memory:MemoryStore"
 _FEED = "gateway.feed"
 _SERVICE = "requests:RequestService"
 _WORKER = "worker.worker:Worker"
+_LEASES = "worker.leases:Leases"
 
 MUTANTS: Final = (
     # --- Who may write ----------------------------------------------------------------------------
@@ -162,7 +163,7 @@ MUTANTS: Final = (
     Mutant(
         "the handler does not hear of its cancel",
         "5.6.4",
-        f"{_WORKER}._renewed",
+        f"{_LEASES}._renewed",
         "if answer.cancel_requested",
         "if False",
     ),

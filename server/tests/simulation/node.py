@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, MutableSet
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -36,7 +37,12 @@ T = TypeVar("T")
 
 LEASE_MS = 4_000
 POLL_MS = 5_000
-_PARTS = {"executor": ("_running",), "worker": ("_asked", "_drives"), "gateway": ("connections",)}
+_PARTS = {
+    "executor": "_running",
+    "worker": "_drives",
+    "worker._leases": "_asked",
+    "gateway": "connections",
+}
 """Sets of the shipped objects whose order would differ from run to run."""
 
 
@@ -128,9 +134,8 @@ class Node:
             ),
             ready=lambda: True,
         )
-        for part, names in _PARTS.items():
-            for name in names:
-                order(getattr(self, part), name)
+        for part, name in _PARTS.items():
+            order(attrgetter(part)(self), name)
 
     def start(self) -> None:
         """Begins to work."""

@@ -30,12 +30,12 @@ from longcall_server.stores.base import (
     Lease,
     LogFull,
     Record,
-    Renewal,
-    Renewed,
     RequestKey,
     Store,
 )
 from longcall_server.stores.outcomes import until_known
+from longcall_server.worker.leases import RETRY_STORE, Leases
+from longcall_server.worker.run import Run
 from longcall_server.worker.sweeper import Sweeper
 from longcall_server.worker.writer import LeaseWriter, log_failure
 
@@ -43,27 +43,6 @@ _log = logging.getLogger(__name__)
 
 _GIVE_WAY = 2.0
 """Seconds that a handler may take to end when its request is handed back."""
-_RETRY_STORE = 1.0
-"""Seconds before a claim or a renewal that failed is made anew."""
-_KEEP_PROGRESS = 0.1
-"""Seconds between two renewals that only keep progress which the bus does not carry."""
-
-
-class _Run:
-    """One leased execution."""
-
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
-        self.execution: Execution
-        self.writer: LeaseWriter
-        self.finishing = False
-        self.fenced = False
-        self.handed_back = False
-
-    def fence(self) -> None:
-        """The attempt is no longer the current one: nothing of it counts any more."""
-        self.fenced = True
-        self.execution.stop()
 
 
 class Worker:
@@ -108,17 +87,14 @@ class Worker:
             on_work=self._wake_up if claims else bus.work_available,
             on_changed=self._look_at,
         )
-        self._runs: dict[RequestKey, _Run] = {}
+        self._runs: dict[RequestKey, Run] = {}
+        self._leases = Leases(store, bus, self._runs, lease_ms=lease_ms)
         self._drives: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._hungry = False
         """More was due than there was room for."""
         self._draining = False
         self._handing_back = False
-        self._asked: set[RequestKey] = set()
-        self._ask = asyncio.Event()
-        self._unheard: set[RequestKey] = set()
-        """Whose newest progress is too long for the bus: readers will find it in the store."""
         self._claiming: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._unwatch: list[Callable[[], None]] = []
@@ -135,7 +111,7 @@ class Worker:
             self._unwatch.append(self._bus.watch_work(self._work_rang))
             self._claiming = asyncio.create_task(self._claim_for_ever(), name="longcall claims")
         self._tasks = [
-            asyncio.create_task(self._renew_for_ever(), name="longcall leases"),
+            asyncio.create_task(self._leases.run(), name="longcall leases"),
             asyncio.create_task(self._sweeper.run(), name="longcall sweep"),
         ]
 
@@ -181,6 +157,13 @@ class Worker:
     def _wake_up(self) -> None:
         self._wake.set()
 
+    def _look_at(self, keys: Sequence[RequestKey]) -> None:
+        """The store may tell something new of these: a cancel, a deadline, a lost lease."""
+        mine = [key for key in keys if key in self._runs]
+        if mine:
+            self._leases.look_at(mine)
+            self._sweeper.poke()
+
     async def _claim_for_ever(self) -> None:
         actions = self._handlers.actions()
         while not self._draining:
@@ -200,7 +183,7 @@ class Worker:
                 except Exception as error:
                     # What it may have leased comes back when that lease ends.
                     log_failure("a claim", error)
-                    wait = min(wait, _RETRY_STORE)
+                    wait = min(wait, RETRY_STORE)
             for one in claimed:
                 self._start(one)
             self._hungry = len(claimed) >= free
@@ -214,19 +197,19 @@ class Worker:
         run.execution = self._executor.start(registration, Call.of(record), run.writer)
         self._drive(run, record)
 
-    def _begin(self, lease: Lease) -> _Run:
-        run = _Run(lease)
+    def _begin(self, lease: Lease) -> Run:
+        run = Run(lease)
         run.writer = LeaseWriter(
             self._store,
             self._bus,
             self._files,
             lease,
             on_fenced=run.fence,
-            on_unheard=lambda: self._keep_soon(lease.key),
+            on_unheard=lambda: self._leases.keep_soon(lease.key),
         )
         return run
 
-    def _drive(self, run: _Run, record: Record) -> None:
+    def _drive(self, run: Run, record: Record) -> None:
         key = run.lease.key
         former = self._runs.get(key)
         if former is not None:
@@ -248,14 +231,14 @@ class Worker:
         while self._drives:
             await asyncio.wait(self._drives)
 
-    def _hand_back(self, run: _Run) -> None:
+    def _hand_back(self, run: Run) -> None:
         if not run.finishing:
             run.handed_back = True
             run.execution.stop()
 
     # --- The end of a run -------------------------------------------------------------------------
 
-    async def _follow(self, run: _Run) -> None:
+    async def _follow(self, run: Run) -> None:
         key = run.lease.key
         try:
             outcome = await run.execution.outcome()
@@ -279,7 +262,7 @@ class Worker:
         elif self._hungry:
             self._wake.set()
 
-    async def _end(self, run: _Run, outcome: Outcome) -> bool:
+    async def _end(self, run: Run, outcome: Outcome) -> bool:
         """Writes the end of an attempt down; whether its files were recorded."""
         try:
             if not run.fenced:
@@ -288,7 +271,7 @@ class Worker:
         except Fenced:
             return False
 
-    async def _write_down(self, run: _Run, outcome: Outcome) -> bool:
+    async def _write_down(self, run: Run, outcome: Outcome) -> bool:
         match outcome:
             case Completed(result):
                 try:
@@ -311,7 +294,7 @@ class Worker:
                 await self._fail(run, Failed(info, retryable=True))
         return False
 
-    async def _complete(self, run: _Run, result: str) -> None:
+    async def _complete(self, run: Run, result: str) -> None:
         execution = run.execution
         await until_known(
             f"the end of request {run.lease.key.id}",
@@ -322,7 +305,7 @@ class Worker:
         self._files.recorded(execution.files)
         self._bus.request_changed(run.lease.key)
 
-    async def _fail(self, run: _Run, failed: Failed, *, counted: bool = True) -> None:
+    async def _fail(self, run: Run, failed: Failed, *, counted: bool = True) -> None:
         record = await until_known(
             f"the end of request {run.lease.key.id}",
             lambda: self._store.fail(
@@ -340,76 +323,10 @@ class Worker:
             # This worker may have no room when it is due; the sweeps of others learn of it now.
             self._bus.work_available()
 
-    async def _release_files(self, run: _Run, *, recorded: bool) -> None:
+    async def _release_files(self, run: Run, *, recorded: bool) -> None:
         attempt = run.execution.attempt
         if attempt.has_files:
             await asyncio.to_thread(attempt.release_files, recorded=recorded)
-
-    # --- Leases -----------------------------------------------------------------------------------
-
-    def _look_at(self, keys: Sequence[RequestKey]) -> None:
-        """Asks the store at once how it stands with these: a cancel, a deadline, a lost lease."""
-        mine = [key for key in keys if key in self._runs]
-        if mine:
-            self._asked.update(mine)
-            self._ask.set()
-            self._sweeper.poke()
-
-    def _keep_soon(self, key: RequestKey) -> None:
-        """Has the newest progress of a run stored with a renewal, and rings when it is."""
-        if key not in self._unheard:
-            self._unheard.add(key)
-            asyncio.get_running_loop().call_later(_KEEP_PROGRESS, self._keep, key)
-
-    def _keep(self, key: RequestKey) -> None:
-        self._asked.add(key)
-        self._ask.set()
-
-    async def _renew_for_ever(self) -> None:
-        interval = self.lease_ms / 3000
-        loop = asyncio.get_running_loop()
-        all_at = loop.time() + interval
-        while True:
-            try:
-                async with asyncio.timeout_at(all_at):
-                    await self._ask.wait()
-            except TimeoutError:
-                self._asked.update(self._runs)
-            self._ask.clear()
-            everyone = loop.time() >= all_at
-            done = await self._renew()
-            if everyone:
-                all_at = loop.time() + (interval if done else min(interval, _RETRY_STORE))
-
-    async def _renew(self) -> bool:
-        runs = [self._runs[key] for key in self._asked if key in self._runs]
-        unheard = self._unheard & self._asked
-        self._unheard -= unheard
-        self._asked.clear()
-        if not runs:
-            return True
-        renewals = [Renewal(run.lease, run.execution.progress) for run in runs]
-        try:
-            answers = await self._store.renew(renewals, lease_ms=self.lease_ms)
-        except Exception as error:
-            log_failure("the renewal of leases", error)
-            return False
-        for run, answer in zip(runs, answers, strict=True):
-            self._renewed(run, answer)
-        for key in unheard:
-            self._bus.request_changed(key)
-        return True
-
-    def _renewed(self, run: _Run, answer: Renewed) -> None:
-        if run.finishing:
-            return  # How the end was taken, its own write tells.
-        if answer.lease is None:
-            _log.info("request %s: attempt %d is fenced", run.lease.key.id, run.lease.attempt)
-            run.fence()
-            return
-        run.lease = answer.lease
-        if answer.cancel_requested:
-            run.execution.cancel(answer.cancel_reason)
 
 
 async def _heard(event: asyncio.Event) -> None:

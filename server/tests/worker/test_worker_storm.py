@@ -51,7 +51,8 @@ async def test_every_request_ends_once_and_every_chunk_is_seen_once(
 ) -> None:
     random = Random(seed)
     monkeypatch.setattr("longcall_server.stores.outcomes._FIRST_WAIT", 0.001)
-    monkeypatch.setattr("longcall_server.worker.worker._RETRY_STORE", 0.01)
+    monkeypatch.setattr("longcall_server.worker.worker.RETRY_STORE", 0.01)
+    monkeypatch.setattr("longcall_server.worker.leases.RETRY_STORE", 0.01)
     handlers = Handlers()
 
     @handlers.register(
