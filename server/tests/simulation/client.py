@@ -243,7 +243,8 @@ class Client:
             return
         silent = self._ground.time() - self._heard_at
         if silent < PATIENCE_S:
-            self._ground.later(PATIENCE_S - silent, self._watch, link)
+            # Never by less than the clock can tell: time would stand still.
+            self._ground.later(max(0.001, PATIENCE_S - silent), self._watch, link)
             return
         self._ground.count("client gives up a silent connection")
         link.hang_up()

@@ -18,6 +18,9 @@ from typing import Any, cast
 
 LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", default=None)
 
+MOST_STEPS = 500_000
+"""A thousand times what a schedule takes."""
+
 
 @dataclass(eq=False)
 class Life:
@@ -114,6 +117,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 life.parked.append(handle)
                 continue
             self.steps += 1
+            if self.steps > MOST_STEPS:
+                raise RuntimeError("the simulation runs in circles")
             handle._run()
             if self._stopping:
                 return
