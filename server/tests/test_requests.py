@@ -29,6 +29,8 @@ from longcall_server.stores.base import (
     RequestKey,
     StoreLimits,
     StoreUnavailable,
+    SubmitOutcome,
+    Submitted,
 )
 from longcall_server.stores.memory import MemoryStore
 
@@ -359,6 +361,25 @@ async def test_an_outcome_that_stays_unknown_is_no_refusal(
         at.store.break_next("submit", OutcomeUnknown)
         with pytest.raises(OutcomeUnknown):
             await at.submit("wait")
+
+
+@pytest.mark.clause("10.3.1")
+async def test_a_request_that_may_have_come_and_gone_meanwhile_is_not_refused(
+    handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Submitted | Exception] = [OutcomeUnknown(), Submitted(SubmitOutcome.EXPIRED)]
+
+    async def submit(*_: object, **__: object) -> Submitted:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with desk(handlers, tmp_path) as at:
+        monkeypatch.setattr(at.store, "submit", submit)
+        with pytest.raises(OutcomeUnknown):
+            await at.submit("wait")
+        assert not answers
 
 
 @pytest.mark.clause("10.28.2", "10.28.3")

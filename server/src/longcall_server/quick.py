@@ -35,7 +35,7 @@ from longcall_server.stores.base import (
     StoreUnavailable,
     SubmitOutcome,
 )
-from longcall_server.stores.outcomes import until_known
+from longcall_server.stores.outcomes import submit_until_known
 
 
 class QuickHost(Protocol):
@@ -144,7 +144,7 @@ class QuickRun:
         new = self._new()
         execution, host = self.execution, self._host
         try:
-            submitted = await until_known(
+            submitted = await submit_until_known(
                 "a promotion",
                 # PROTOCOL 5.3.6: no limit refuses what is running already.
                 lambda: self._store.submit(

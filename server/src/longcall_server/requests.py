@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from pydantic import MISSING
 
@@ -54,9 +52,7 @@ from longcall_server.stores.base import (
     StoreUnavailable,
     SubmitOutcome,
 )
-from longcall_server.stores.outcomes import until_known
-
-T = TypeVar("T")
+from longcall_server.stores.outcomes import submit_until_known, until_known
 
 DEFAULT_PRIORITY = 5
 DEFAULT_PAGE = 50
@@ -172,7 +168,12 @@ class RequestService:
         if running is not None:
             await running.promote(cancel=True, reason=reason)
         try:
-            record = await self._written(lambda: self._store.request_cancel(key, reason))
+            record = await until_known(
+                "a cancel",
+                lambda: self._store.request_cancel(key, reason),
+                patience_ms=self._settings.patience_ms,
+                wait_for_store=lambda: False,
+            )
         except StoreUnavailable:
             return answers.unavailable()
         if record is None:
@@ -232,7 +233,12 @@ class RequestService:
         new = self._new_request(admitted)
         limit = self._limits.max_in_flight
         try:
-            submitted = await self._written(lambda: self._store.submit(new, max_in_flight=limit))
+            submitted = await submit_until_known(
+                "a submit",
+                lambda: self._store.submit(new, max_in_flight=limit),
+                patience_ms=self._settings.patience_ms,
+                wait_for_store=lambda: False,
+            )
         except StoreUnavailable:
             return answers.unavailable()
         except asyncio.CancelledError:
@@ -295,12 +301,4 @@ class RequestService:
             cancel_grace_ms=registration.cancel_grace_ms,
             traceparent=None if message.traceparent is MISSING else message.traceparent,
             received_at=received_at,
-        )
-
-    async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
-        return await until_known(
-            "a write",
-            write,
-            patience_ms=self._settings.patience_ms,
-            wait_for_store=lambda: False,
         )

@@ -5,8 +5,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from longcall_server.stores.base import OutcomeUnknown, StoreUnavailable
-from longcall_server.stores.outcomes import until_known
+from longcall_server.stores.base import (
+    OutcomeUnknown,
+    StoreUnavailable,
+    SubmitOutcome,
+    Submitted,
+)
+from longcall_server.stores.outcomes import submit_until_known, until_known
 
 
 def _raising(*errors: type[Exception]) -> tuple[Callable[[], Awaitable[str]], list[int]]:
@@ -57,3 +62,17 @@ async def test_without_bounds_both_are_repeated_until_it_is_written() -> None:
     write, tries = _raising(StoreUnavailable, OutcomeUnknown, StoreUnavailable)
     assert await until_known("it", write) == "written"
     assert len(tries) == 4
+
+
+@pytest.mark.clause("10.3.1")
+async def test_an_expired_id_does_not_tell_whether_an_earlier_try_was_stored() -> None:
+    async def submit() -> Submitted:
+        if unknown:
+            raise unknown.pop()
+        return Submitted(SubmitOutcome.EXPIRED)
+
+    unknown = [OutcomeUnknown()]
+    with pytest.raises(OutcomeUnknown, match="undone since"):
+        await submit_until_known("it", submit)
+    unknown = []
+    assert (await submit_until_known("it", submit)).outcome is SubmitOutcome.EXPIRED

@@ -9,7 +9,12 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from longcall_server.stores.base import OutcomeUnknown, StoreUnavailable
+from longcall_server.stores.base import (
+    OutcomeUnknown,
+    StoreUnavailable,
+    SubmitOutcome,
+    Submitted,
+)
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT = 0.05
@@ -24,12 +29,14 @@ async def until_known(
     *,
     patience_ms: float = math.inf,
     wait_for_store: Callable[[], bool] = lambda: True,
+    is_told: Callable[[T], bool] = lambda _: True,
 ) -> T:
     """Repeats one idempotent write while its outcome is unknown (PROTOCOL 10.3).
 
-    It ends with the write's own answer or error, or when its task is cancelled. Raises
-    `StoreUnavailable` only if nothing can have been written, once `wait_for_store()` is false or
-    the patience is over; `OutcomeUnknown` when the patience is over and nobody knows.
+    `is_told` says whether an answer tells what became of the tries before it. It ends with the
+    write's own answer or error, or when its task is cancelled. Raises `StoreUnavailable` only if
+    nothing can have been written, once `wait_for_store()` is false or the patience is over;
+    `OutcomeUnknown` when nobody knows, and the patience is over or the answer does not tell.
     """
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + patience_ms / 1000
@@ -38,7 +45,10 @@ async def until_known(
     unknown = False
     while True:
         try:
-            return await write()
+            answer = await write()
+            if unknown and not is_told(answer):
+                break
+            return answer
         except OutcomeUnknown as error:
             unknown = True
             if loop.time() >= ends_at:
@@ -54,3 +64,25 @@ async def until_known(
         level = logging.DEBUG  # said once: many may wait for the same disk
         await asyncio.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT)
+    raise OutcomeUnknown(f"{what} may have been done, and undone since")
+
+
+async def submit_until_known(
+    what: str,
+    submit: Callable[[], Awaitable[Submitted]],
+    *,
+    patience_ms: float = math.inf,
+    wait_for_store: Callable[[], bool] = lambda: True,
+) -> Submitted:
+    """`until_known` for a submit.
+
+    That its id has expired does not tell whether it was stored: it may have run, ended and been
+    removed between two tries.
+    """
+    return await until_known(
+        what,
+        submit,
+        patience_ms=patience_ms,
+        wait_for_store=wait_for_store,
+        is_told=lambda submitted: submitted.outcome is not SubmitOutcome.EXPIRED,
+    )

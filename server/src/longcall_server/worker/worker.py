@@ -140,7 +140,8 @@ class Worker:
         if self._drives:
             _, late = await asyncio.wait(self._drives, timeout=2 * _GIVE_WAY + self._poll)
             for task in late:
-                _log.error("%s could not be written down; its lease will end", task.get_name())
+                # A store that does not answer, or a handler's file system: nothing stored is lost.
+                _log.warning("%s could not be written down; its lease will end", task.get_name())
                 task.cancel()
         for unwatch in self._unwatch:
             unwatch()
