@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import enum
+import logging
 import os
+import select
+import socket
 import threading
 from typing import Any
 
@@ -167,6 +171,37 @@ def fails(ctx: SyncRequestContext, details: JsonValue) -> None:
 
 def raise_value_error(ctx: SyncRequestContext) -> None:
     raise ValueError("the password is 1234")
+
+
+class Measured(float):
+    """A number with a type of its own, as numpy has them."""
+
+
+class Level(enum.IntEnum):
+    LOUD = 35
+
+
+class Word(str):
+    """A text with a type of its own."""
+
+    def __str__(self) -> str:
+        return "another text"
+
+
+def logs_its_own_types(ctx: SyncRequestContext) -> None:
+    extra = {"mean": Measured(1.5), "word": Word("a"), "whole": True, "nothing": None}
+    logging.getLogger(__name__).log(Level.LOUD, "measured", extra=extra)
+
+
+def fork_logs(ctx: SyncRequestContext) -> int:
+    """How many of a fork's sockets have got what it logged."""
+    fork = os.fork()
+    if fork == 0:
+        # The lowest free numbers, that of the channel among them.
+        ends = [end for _ in range(8) for end in socket.socketpair()]
+        logging.getLogger(__name__).warning("logged in a fork")
+        os._exit(len(select.select(ends, [], [], 0)[0]))
+    return os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
 
 
 class Group:

@@ -2,6 +2,7 @@
 import asyncio
 import json
 import os
+import select
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -199,6 +200,24 @@ async def test_an_exception_is_logged_here_with_its_place_there(
     assert "1234" not in outcome.error
 
 
+async def test_a_log_record_crosses_without_types_of_the_handlers_own(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    await value(start(process_handlers.logs_its_own_types))
+    [record] = [one for one in caplog.records if one.getMessage() == "measured"]
+    fields = vars(record)
+    assert [fields[name] for name in ("mean", "word", "whole", "nothing", "levelno")] == [
+        *(1.5, "a", True, None, 35)
+    ]
+    assert [type(fields[name]) for name in ("mean", "word", "whole", "levelno")] == [
+        *(float, str, bool, int)
+    ]
+
+
+async def test_what_a_fork_logs_goes_into_no_connection_of_its_own(start: Start) -> None:
+    assert await value(start(process_handlers.fork_logs)) == 0
+
+
 @pytest.mark.clause("5.6.4")
 async def test_a_cancel_wakes_and_is_a_cancel(start: Start, writer: Writer) -> None:
     execution = start(process_handlers.wait)
@@ -225,6 +244,21 @@ async def test_a_handler_that_gives_way_to_a_stop_keeps_its_process(
     assert await execution.outcome() == Stopped()
     await execution.ended()
     assert await value(start(process_handlers.pid)) == before
+
+
+async def test_a_process_that_is_killed_as_its_handler_ends_gets_no_other_call(
+    start: Start, executor: Executor, writer: Writer
+) -> None:
+    execution = start(process_handlers.wait)
+    await writer.entered.wait()
+    execution.stop()
+    [process] = executor._processes._processes
+    assert process._writer is not None
+    # The end has come, and the event loop has not read it yet.
+    descriptor = process._writer.get_extra_info("socket").fileno()
+    assert select.select([descriptor], [], [], 30)[0]
+    process.kill()
+    assert await value(start(process_handlers.pid))
 
 
 async def test_a_write_that_waits_is_released_by_a_stop(start: Start, writer: Writer) -> None:

@@ -57,6 +57,7 @@ def main(channel: int, parent: int, levels: dict[str, int]) -> None:
     """Serves the channel (a file descriptor) until it ends; `levels` are those of the log."""
     os.set_inheritable(channel, False)
     _die_with(parent)
+    connection = socket.socket(fileno=channel)
     # Signals to the whole service, or of a terminal, are the server's: it ends its processes when
     # it is ready to. What a handler starts gets the defaults back.
     for number in _SIGNALS:
@@ -65,10 +66,10 @@ def main(channel: int, parent: int, levels: dict[str, int]) -> None:
         # One that is sent to a fork before it has its defaults waits until it has.
         before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS),
         after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS),
-        after_in_child=lambda: _forked(channel),
+        after_in_child=lambda: _forked(connection),
     )
     faulthandler.enable()
-    child = _Child(socket.socket(fileno=channel))
+    child = _Child(connection)
     _forward_log(child.send, levels)
     threading.Thread(target=child.listen, name="longcall-channel", daemon=True).start()
     child.send(Ready())
@@ -186,7 +187,7 @@ class _Forward(QueueHandler):
 
     def enqueue(self, record: logging.LogRecord) -> None:
         fields = {
-            name: value
+            name: _plain(value)
             for name, value in vars(record).items()
             if isinstance(value, str | int | float | None)
         }
@@ -195,17 +196,34 @@ class _Forward(QueueHandler):
             self._send(Record(fields))
 
 
+def _plain(value: str | float | None) -> str | float | None:
+    """The value without a type of its own, whose module the server would have to import."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return str.__str__(value)
+        case int():
+            return int.__int__(value)
+    return float.__float__(value)
+
+
 def _forward_log(send: Callable[[FromProcess], None], levels: dict[str, int]) -> None:
     logging.getLogger().handlers[:] = [_Forward(send)]
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
 
 
-def _forked(channel: int) -> None:
+def _forked(channel: socket.socket) -> None:
     """A fork of a handler's own, as `multiprocessing` makes them, is no process of the pool."""
     # Held by a fork, the channel would not end with this process, and its crash go unnoticed.
+    # The object closes it, so that nothing is sent to what gets its number next.
     with contextlib.suppress(OSError):
-        os.close(channel)
+        channel.close()
+    log = logging.getLogger()
+    log.handlers[:] = [
+        logging.StreamHandler() if isinstance(one, _Forward) else one for one in log.handlers
+    ]
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -112,6 +112,7 @@ class PoolProcess:
         on_gone: Callable[[PoolProcess, ProcessDied], None],
     ) -> None:
         self.ready = False
+        self.was_ready = False
         self.call: ProcessCall | None = None
         self._on_free = on_free
         self._on_gone = on_gone
@@ -119,6 +120,7 @@ class PoolProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._closing = False
+        self._killed = False
         self._killer: asyncio.TimerHandle | None = None
         self.task = asyncio.create_task(self._serve(), name="longcall process")
 
@@ -145,6 +147,7 @@ class PoolProcess:
         """Ends it as it stands, with whatever it has started in its group."""
         process = self._process
         if process is not None and process.returncode is None:
+            self._killed = True
             # It leads a session of its own, and so a group of processes with its number.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -214,7 +217,7 @@ class PoolProcess:
                 if logger.isEnabledFor(record.levelno):
                     logger.handle(record)
             case Ready():
-                self.ready = True
+                self.ready = self.was_ready = True
                 self._on_free(self)
             case Report() | Ask() if call is not None and message.call == call.number:
                 call.listener(message)
@@ -226,7 +229,8 @@ class PoolProcess:
                 self._stop_killer()
                 self.call = None
                 call.end(outcome)
-                self._on_free(self)
+                if not self._killed:  # else this came in the last moment: another call would die
+                    self._on_free(self)
 
     def _stop_killer(self) -> None:
         if self._killer is not None:

@@ -80,8 +80,8 @@ class ProcessPool:
         self._processes.discard(process)
         if process in self._idle:
             self._idle.remove(process)
-        elif process.call is None and self._calls:
-            # It never became ready. Each failure costs one call its attempt, so that the backoff of
+        elif not process.was_ready and self._calls:
+            # Each failure costs one call its attempt, so that the backoff of
             # its policy is what keeps processes that cannot start from being started for ever.
             self._calls.popleft().end(died)
         if not self._closed:
