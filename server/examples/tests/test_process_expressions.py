@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from longcall_demo.process.compiler import EvaluationError, compile_expression
+from longcall_demo.process.compiler import MAX_TEXT, EvaluationError, compile_expression
 from longcall_demo.process.expressions import ExpressionError, check_syntax
 from longcall_demo.process.functions import FUNCTIONS, Type
 
@@ -198,3 +198,12 @@ def test_what_has_no_value_says_so_with_its_place(text: str, place: int, says: s
     with pytest.raises(EvaluationError, match=says) as no:
         value(text)
     assert no.value.place == place
+
+
+def test_a_text_is_not_joined_to_more_than_a_cell_may_have() -> None:
+    columns = {"half": (0, Type.TEXT), "rest": (1, Type.TEXT)}
+    join = compile_expression("half + rest", columns).evaluate
+    half = "x" * (MAX_TEXT // 2)
+    assert len(join((half, half))) == MAX_TEXT
+    with pytest.raises(EvaluationError, match="longer than 131,072 characters"):
+        join((half, half + "x"))

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 from longcall_demo.process.expressions import ExpressionError, Node, Part, parse
 from longcall_demo.process.functions import FUNCTIONS, Type, Value
 
+MAX_TEXT = 131_072
+"""Characters of a joined text, as many as a cell of a CSV may have: by a few steps that double one,
+it would fill the memory."""
 Record = Sequence[Value]
 T = TypeVar("T")
 # The types of values are checked when an expression is compiled, not where it is evaluated.
@@ -99,7 +102,7 @@ class _Compiler:
     def _arithmetic(self, node: Node) -> tuple[Type, Evaluate]:
         left_type, left = self.compile(node.parts[0])
         if left_type is Type.TEXT and node.value == "+":
-            return Type.TEXT, self._joined(left, self._of(Type.TEXT, node.parts[1]))
+            return Type.TEXT, _joined(left, self._of(Type.TEXT, node.parts[1]), node)
         left, right = (self._of(Type.NUMBER, part) for part in node.parts)
         apply = _ARITHMETIC[str(node.value)]
 
@@ -113,13 +116,6 @@ class _Compiler:
                 raise EvaluationError(node.place, "division by zero") from None
 
         return Type.NUMBER, evaluate
-
-    def _joined(self, left: Evaluate, right: Evaluate) -> Evaluate:
-        def evaluate(record: Record) -> str | None:
-            x, y = left(record), right(record)
-            return None if x is None or y is None else x + y
-
-        return evaluate
 
     def _boolean(self, node: Node) -> tuple[Type, Evaluate]:
         parts = [self._of(Type.BOOLEAN, part) for part in node.parts]
@@ -204,6 +200,19 @@ def _constant(node: Node) -> tuple[Type, Evaluate]:
     if isinstance(value, str):
         kind = Type.TEXT
     return kind, lambda record: value
+
+
+def _joined(left: Evaluate, right: Evaluate, node: Node) -> Evaluate:
+    def evaluate(record: Record) -> str | None:
+        x, y = left(record), right(record)
+        if x is None or y is None:
+            return None
+        if len(x) + len(y) > MAX_TEXT:
+            raise EvaluationError(node.place, f"the text is longer than {MAX_TEXT:,} characters")
+        joined: str = x + y
+        return joined
+
+    return evaluate
 
 
 def _finite(value: T, node: Node) -> T:
