@@ -108,6 +108,11 @@ class RawClient:
 
     # --- The connection ---------------------------------------------------------------------------
 
+    @property
+    def is_welcome(self) -> bool:
+        """Whether it is connected, and nobody has told it to go."""
+        return self._connection is not None and not self._is_leaving
+
     async def _stay_connected(self) -> None:
         while True:
             with contextlib.suppress(OSError, HandshakeRefused, asyncio.IncompleteReadError):

@@ -42,14 +42,18 @@ async def play(scene: Scene) -> None:
 
 
 async def _until_busy(scene: Scene) -> tuple[int, int]:
-    """Waits until enough runs and enough waits, by what the server lists; how many of each."""
+    """Waits until enough runs and enough waits, by what the server lists; how many of each.
+
+    Raw clients are all connected then, so that each of them can hear the farewell.
+    """
     async with asyncio.timeout(PATIENCE):
         async with longcall.connect(scene.observer.url, scene.observer.token) as client:
             while True:
                 counts = [await _count(client, status) for status in ("processing", "queued")]
                 board = scene.board
                 seen = [len(board.running), len(board.queued)]
-                if min(*counts, *seen) >= LEAST:
+                told = all(one.is_welcome for one in scene.clients if isinstance(one, RawClient))
+                if min(*counts, *seen) >= LEAST and told:
                     return counts[0], counts[1]
                 await asyncio.sleep(0.05)
 
