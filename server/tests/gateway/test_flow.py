@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import WSMsgType
 from gateway_harness import Harness, Peer, gateway
 from gateway_stage import Stage, code, is_terminal, until_last_replay
 from service_harness import limits
@@ -80,6 +81,20 @@ async def test_a_quick_request_detached_before_its_acknowledgment_gets_that_alon
         assert await peer.ask({"type": "ping"}) == {"type": "pong"}
 
 
+async def test_a_detached_quick_request_that_is_answered_leaves_nothing_behind(
+    at: Harness, stage: Stage
+) -> None:
+    peer = await at.welcomed()
+    await peer.request("quick_wait")
+    await stage.started.wait()
+    await peer.send({"type": "detach", "request_id": "r1"})
+    await peer.pinged()
+    stage.go_on.set()
+    assert (await peer.receive())["type"] == "response"
+    (connection,) = connections(at)
+    assert not connection._decider._detached
+
+
 @pytest.mark.clause("10.6.2")
 async def test_a_quick_request_outlives_its_connection(
     handlers: Handlers, stage: Stage, tmp_path: Path
@@ -143,6 +158,22 @@ async def test_an_outcome_that_nobody_knows_closes_with_1013(
         at.desk.store.break_next("submit", OutcomeUnknown)
         await peer.request("wait")
         assert await peer.close_code() == 1013
+
+
+@pytest.mark.clause("10.1.2", "10.3.1")
+async def test_nothing_is_said_behind_an_outcome_that_nobody_knows(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with gateway(handlers, tmp_path) as at:
+        at.desk.service._settings = ServiceSettings(patience_ms=0)
+        peer = await at.welcomed()
+        at.desk.store.break_next("submit", OutcomeUnknown)
+        # What waits behind the request in its lane is decided in the turn in which it closes.
+        await peer.request("wait")
+        await peer.send({"type": "cancel", "request_id": "r1"})
+        end = await peer.ws.receive()
+        assert end.type is WSMsgType.CLOSE, end
+        assert end.data == 1013
 
 
 @pytest.mark.clause("4.3.8", "10.28.2")

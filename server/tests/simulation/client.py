@@ -253,7 +253,7 @@ class Client:
     def _resume(self, link: Link) -> None:
         """Sends again what is unanswered and attaches the rest (PROTOCOL 9.5, 10.37, 10.38)."""
         for name, done in self.listed.items():
-            if not done:
+            if not done and self._lists_on is not link:
                 self._list(name, link)
         moving = self.old is not None and self.old in self._unanswered
         for handle in tuple(self.handles.values()):

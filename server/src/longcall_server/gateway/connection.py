@@ -150,6 +150,7 @@ class Connection:
         if self._closing is not None:
             return
         self._session.close()
+        self._outbox.shut()
         if self._pause is not None and not self._pause.done():
             self._pause.set_result(None)
         timeout_ms = self._gateway.settings.close_timeout_ms

@@ -152,6 +152,8 @@ class Decider:
         self._lanes.vacate()
         if self._quick.get(message.id) is run:
             del self._quick[message.id]
+        is_detached = message.id in self._detached
+        self._detached.pop(message.id, None)
         if self._closed:
             return
         try:
@@ -162,9 +164,8 @@ class Decider:
         with contextlib.suppress(Gone):
             if not isinstance(outcome, Acknowledged):
                 self._outbox.post(_frame(message, outcome))
-            elif message.id in self._detached:
+            elif is_detached:
                 # PROTOCOL 4.5.6: the answer, and nothing behind it.
-                self._detached.pop(message.id, None)
                 self._outbox.post(acknowledgment(outcome.record, duplicate=outcome.duplicate))
             else:
                 delivery = partial(self._deliver, message, key, outcome)

@@ -28,6 +28,7 @@ class Outbox:
 
     __slots__ = (
         "_high",
+        "_is_shut",
         "_on_stall",
         "_stall_timeout",
         "_taken",
@@ -55,6 +56,7 @@ class Outbox:
         self._writer = writer
         self._stall_timeout = stall_timeout_ms / 1000
         self._on_stall = on_stall
+        self._is_shut = False
         self._written = 0
         self._watch: asyncio.TimerHandle | None = None
         self._taken = 0
@@ -65,6 +67,8 @@ class Outbox:
 
     def post(self, text: str) -> None:
         """Sends a frame; raises `Gone` if that cannot be."""
+        if self._is_shut:
+            raise Gone
         data = text.encode()
         try:
             self._ws.post(data)
@@ -97,6 +101,10 @@ class Outbox:
             await self._writer.drain()
         except ConnectionError as error:
             raise Gone from error
+
+    def shut(self) -> None:
+        """Takes no more frames: what is sent behind the reason of a close would contradict it."""
+        self._is_shut = True
 
     async def close(self, code: int, reason: str, timeout_ms: int) -> None:
         """Says goodbye and closes; a peer that does not answer in time is cut off."""
