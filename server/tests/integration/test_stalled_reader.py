@@ -33,8 +33,6 @@ MESSAGE = 1 << 17
 FLAGS = ("--send-buffer-bytes", str(BOUND), "--max-message-bytes", str(MESSAGE))
 SMALL = 16_384
 """The receive buffer of the reader that stops."""
-SPREAD = 1.25
-"""The median of the rounds with a stalled reader may lie so far over the worst one without."""
 OTHERS = 4
 PACE = 0.01
 """Seconds between two quick requests of one of the others."""
@@ -177,7 +175,8 @@ async def test_a_reader_that_stops_is_bounded_and_harms_nobody_and_gets_everythi
                     end="",
                 )
     if IS_LONG:
-        assert statistics.median(stalled) <= SPREAD * max(without), (without, stalled)
+        # Within the spread: no worse than the worst round in which everybody reads.
+        assert statistics.median(stalled) <= max(without), (without, stalled)
 
 
 @pytest.mark.clause("6.4.3")
