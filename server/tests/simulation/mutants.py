@@ -243,8 +243,8 @@ MUTANTS: Final = (
         "a write with an unknown outcome is refused",
         "10.3.1",
         f"{_SERVICE}._store_first",
-        "await self._written(lambda: self._store.submit(new, max_in_flight=limit))",
-        "await self._store.submit(new, max_in_flight=limit)",
+        "patience_ms=self._settings.patience_ms",
+        "patience_ms=0",
         ("except StoreUnavailable", "except (StoreUnavailable, OutcomeUnknown)"),
     ),
     Mutant(
