@@ -279,6 +279,35 @@ async def test_a_peer_that_takes_nothing_blocks_nobody_and_hears_the_rest_later(
         await until(lambda: not waits.is_full)
 
 
+async def test_a_peer_that_ends_while_it_takes_nothing_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as here, opened(tmp_path) as stuck:
+        await acquainted(here, stuck)
+        loop = asyncio.get_running_loop()
+        assert stuck._ear is not None
+        loop.remove_reader(stuck._ear)
+        leads_there = here._peers[str(stuck._name)]
+        number = leads_there.connection.fileno()
+        for each in itertools.count():
+            here.request_changed(RequestKey(Owner("acme", "alice"), f"r-{each}"))
+            await asyncio.sleep(0)
+            if leads_there.is_full:
+                break
+        stuck._ear.close()
+        stuck._ear = None
+        await until(lambda: not here._peers)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as next_one:
+            next_one.setblocking(False)
+            os.dup2(next_one.fileno(), number, inheritable=False)
+            try:
+                # The loop would take the number for a descriptor that it watches already.
+                loop.add_reader(number, int)
+                assert loop.remove_reader(number)
+            finally:
+                os.close(number)
+
+
 async def test_a_ring_that_is_longer_than_any_datagram_is_left_to_the_poll(tmp_path: Path) -> None:
     async with opened(tmp_path) as here, opened(tmp_path) as there:
         await acquainted(here, there)

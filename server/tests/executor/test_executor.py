@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from executor_harness import LIMIT, Writer, failure
+from pydantic import BaseModel, field_validator
 
 from longcall_server import (
     AttemptFenced,
@@ -471,6 +472,23 @@ async def test_an_abandoned_thread_does_not_take_a_place(start: Start) -> None:
     release.set()
     for execution in stuck:
         await execution.ended()
+
+
+async def test_a_validator_that_raises_ends_its_attempt_and_nothing_else(start: Start) -> None:
+    class Order(BaseModel):
+        unit: str
+
+        @field_validator("unit")
+        @classmethod
+        def known(cls, unit: str) -> str:
+            return {"kg": unit}[unit]
+
+    async def handler(ctx: RequestContext, order: Order) -> None:
+        raise AssertionError
+
+    outcome = await start(handler, '{"unit":"lb"}').outcome()
+    assert isinstance(outcome, Failed)
+    assert failure(outcome)["code"] == "INTERNAL_ERROR"
 
 
 async def test_a_payload_that_the_handler_does_not_take_names_the_place(start: Start) -> None:

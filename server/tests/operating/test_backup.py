@@ -21,7 +21,7 @@ from operator_harness import DataFolder, fail, without_environment
 from longcall_server.files import FileStore
 from longcall_server.operating import archive, restore
 from longcall_server.operating.failure import CommandFailed
-from longcall_server.stores.base import Record, Tombstone
+from longcall_server.stores.base import Record, StoreLimits, Tombstone
 from longcall_server.stores.sqlite import SqliteStore, copies
 from longcall_server.stores.sqlite.schema import VERSION
 from longcall_server.stores.suite import Scene
@@ -549,6 +549,25 @@ def test_nobody_opens_a_folder_that_is_being_restored(
     monkeypatch.setattr(copies, "settle", look)
     restore.run(folder.settings, _options(file))
     assert ["is being restored" in refusal for refusal in refusals] == [True]
+
+
+def test_a_restore_whose_last_changes_do_not_reach_the_file_replaces_nothing(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = lived_in(folders("old")), lived_in(folders("new"))
+    file, before = saved(old), contents(new)
+    real = copies.settle
+
+    def settle_where_the_log_stays(path: Path, limits: StoreLimits) -> None:
+        # As on a full disk: the log is not moved into the file when the last change is over.
+        with closing(sqlite3.connect(path)) as reader:
+            reader.execute("SELECT count(*) FROM requests").fetchone()
+            real(path, limits)
+
+    monkeypatch.setattr(copies, "settle", settle_where_the_log_stays)
+    said = new.command("restore", str(file))
+    assert (said.code, "could not be moved into its file" in said.err) == (1, True)
+    assert contents(new) == before
 
 
 @pytest.mark.parametrize("crash", ["database", "r ü.txt", "replaced"])

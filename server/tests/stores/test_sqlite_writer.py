@@ -14,7 +14,7 @@ import pytest
 from sqlite_helpers import opened, raw, scene_of, submit
 
 from longcall_server.stores.base import Fenced, OutcomeUnknown, Renewal, StoreUnavailable
-from longcall_server.stores.sqlite import SqliteStore, checkpoints
+from longcall_server.stores.sqlite import SqliteStore, checkpoints, sweeps
 from longcall_server.stores.sqlite.lanes import _commit_failure
 from longcall_server.stores.sqlite.sweeps import Sweeps
 from longcall_server.stores.sqlite.writes import Writes
@@ -216,6 +216,21 @@ async def test_leases_that_ran_out_while_the_disk_took_nothing_are_renewed_befor
         clock.advance(LEASE_MS)
         go_on.clear()
         assert (await asyncio.wait_for(sweeper.sweep(), 20)).changed == (key_of("a"),)
+
+
+async def test_one_sweep_removes_all_large_logs_that_are_due_in_several_transactions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "STEP_BYTES", 1)
+    async with scene_of(tmp_path / "x.db") as scene:
+        store = scene.store
+        assert isinstance(store, SqliteStore)
+        for id in ("a", "b", "c"):
+            await store.complete(await scene.running(id, retention_ms=1_000), "1")
+        scene.clock.advance(1_000)
+        before = store.commits
+        assert (await store.sweep()).removed == (key_of("a"), key_of("b"), key_of("c"))
+        assert store.commits - before == 3
 
 
 async def test_a_failed_commit_fails_all_of_its_batch(tmp_path: Path) -> None:

@@ -107,3 +107,32 @@ async def test_a_store_that_fails_for_a_while_is_asked_again(
         assert (await at.finished(key)).result == '"done"'
         while next(failures, None) is not None:
             await at.finished(await at.submit("work"))
+
+
+async def test_a_cancel_that_the_store_could_not_tell_of_is_asked_for_again(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    started = asyncio.Event()
+
+    @handlers.register("work")
+    async def work(ctx: RequestContext) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    class Flaky(MemoryStore):
+        """Fails the first renewal."""
+
+        failed = False
+
+        async def renew(self, renewals: Sequence[Renewal], *, lease_ms: int) -> Sequence[Renewed]:
+            if not self.failed:
+                self.failed = True
+                raise StoreUnavailable
+            return await super().renew(renewals, lease_ms=lease_ms)
+
+    # Leases and the grace of the cancel are far longer than a test waits.
+    async with node(handlers, tmp_path, store=Flaky(), lease_ms=600_000) as at:
+        key = await at.submit("work", cancel_grace_ms=600_000)
+        await asyncio.wait_for(started.wait(), 20)
+        await at.cancel(key, "enough")
+        assert (await at.finished(key)).status == "cancelled"

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from longcall_server.executor.coroutine import CoroutineRun
 from longcall_server.executor.execution import Execution, Run
-from longcall_server.executor.outcomes import payload_refused
+from longcall_server.executor.outcomes import payload_refused, raised
 from longcall_server.executor.process import ProcessRun
 from longcall_server.executor.process_pool import ProcessPool
 from longcall_server.executor.thread import ThreadRun
@@ -66,6 +66,10 @@ class Executor:
                 params = registration.validate(call.payload)
             except ValidationError as error:
                 execution.fail(payload_refused(error))
+                return execution
+            except Exception as error:
+                # A validator is a handler's code: whoever claims must survive it.
+                execution.fail(raised(attempt, error))
                 return execution
         self._running.add(execution)
         task = execution.begin(self._run(registration, attempt, params))

@@ -65,7 +65,9 @@ class Leases:
             everyone = loop.time() >= all_at
             done = await self._renew()
             if everyone:
-                all_at = loop.time() + (interval if done else min(interval, RETRY_STORE))
+                all_at = loop.time() + interval
+            if not done:
+                all_at = min(all_at, loop.time() + RETRY_STORE)
 
     async def _renew(self) -> bool:
         runs = [self._runs[key] for key in self._asked if key in self._runs]
@@ -79,6 +81,7 @@ class Leases:
             answers = await self._store.renew(renewals, lease_ms=self._lease_ms)
         except Exception as error:
             log_failure("the renewal of leases", error)
+            self._unheard |= unheard
             return False
         for run, answer in zip(runs, answers, strict=True):
             self._renewed(run, answer)

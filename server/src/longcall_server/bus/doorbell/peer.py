@@ -38,7 +38,6 @@ class Peer:
 
         Never blocks; raises `OSError` when the peer is gone.
         """
-        self.is_full = False
         while self._packet is not None or self._waiting:
             packet = self._packet if self._packet is not None else self._pack()
             try:
@@ -47,6 +46,7 @@ class Peer:
                 self._packet, self.is_full = packet, True
                 return
             self._packet = None
+        self.is_full = False
 
     def _pack(self) -> bytes:
         parts: list[bytes] = []

@@ -103,9 +103,13 @@ def settle(path: Path, limits: StoreLimits) -> None:
 
 @contextmanager
 def _changed(path: Path, limits: StoreLimits) -> Iterator[Sweeps]:
+    """Afterwards the file alone is the whole copy; else `StoreUnavailable` is raised."""
     with closing(connect(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         writes = Writes(connection, Changes(limits, random.random), Turns(), system_clock)
         yield Sweeps(writes)
         writes.flush()
         connection.execute("COMMIT")
+    if path.with_name(f"{path.name}-wal").exists():
+        # The last connection to close tells nobody that it could not, e.g. on a full disk.
+        raise StoreUnavailable("what was changed in the copy could not be moved into its file")

@@ -86,12 +86,14 @@ class Sweeps:
         count = min(limit, STEP) - len(done.changed)
         rows = self._execute(OVERDUE, (self._now, count)).fetchall()
         removed_bytes = 0
+        is_cut_short = False
         for (record_id,) in rows:
             record = self._writes.present(record_id)
             what = lifecycle.overdue(record, self._now)
             assert what is not None  # `sweep_at` is always that of the record
             if what is Overdue.REMOVE:
                 if removed_bytes and removed_bytes + record.log_bytes > STEP_BYTES:
+                    is_cut_short = True
                     break
                 removed_bytes += record.log_bytes
                 done.files += [file.location for file in self._remove(record)]
@@ -100,7 +102,7 @@ class Sweeps:
                 self._writes.write(record, self._rules.swept(record, what, self._now))
                 done.changed.append(record.key)
             done.left -= 1
-        done.is_over = done.left == 0 or len(rows) < count
+        done.is_over = done.left == 0 or (len(rows) < count and not is_cut_short)
         if done.is_over:
             self._forget(max(limit, STEP))
             self._writes.ripen()
