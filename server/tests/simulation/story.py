@@ -13,7 +13,7 @@ from longcall_server.stores.base import Record, RequestKey, StoredProgress
 
 Violate = Callable[[str, str], None]
 """Called with the clause that was broken and what happened."""
-IsWell = Callable[[str | None, int], bool]
+IsWell = Callable[[Record, int], bool]
 """Whether a worker has lived without any trouble since then."""
 WAITING, RUNNING, OVER = "waiting", "running", "over"
 
@@ -197,7 +197,7 @@ class Judge:
             if not over and not _lease_lost(story, step):
                 self._violate("10.14.4", f"{story.key.id} ended within the grace")
             stubborn = '"stubborn":true' in story.payload
-            if over and not stubborn and self._is_well(story.record.lease_worker, at):
+            if over and not stubborn and self._is_well(story.record, at):
                 self._violate("5.6.4", f"the handler of {story.key.id} was not told of its cancel")
         elif step.verb == "request_cancel" and story.state is RUNNING:
             self._violate("10.14.4", f"{story.key.id} ran and was ended at once")

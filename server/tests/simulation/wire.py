@@ -201,9 +201,13 @@ class Wire:
         removed = story is not None and story.removed_at is not None
         if to == "attach" and code == "NOT_FOUND" and position is not None and removed:
             # PROTOCOL 10.33: the log was removed under the reader. An attach that waits gets its
-            # own answer; which of the two is which, and so their order, cannot be told.
-            del self.positions[id]
+            # own answer; which of them is which, and so their order, cannot be told. The cursor
+            # has what was read before, until the last of them is there.
             self.removed.add(id)
+            if any(asked.type == "attach" for asked in self.asked[id]):
+                self._answers(id, "attach")
+            else:
+                del self.positions[id]
             return
         asked = self._answers(id, to)
         if asked is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from longcall_server import RequestContext
 from longcall_server.core.messages import Limits
-from longcall_server.stores.base import Owner, RequestKey, StoreLimits
+from longcall_server.stores.base import Owner, Record, RequestKey, StoreLimits
 from longcall_server.stores.memory import MemoryStore
 from simulation import handlers
 from simulation.bus import Bells
@@ -143,11 +143,13 @@ class World:
         if what in _TROUBLE:
             self._trouble_at = self.now()
 
-    def is_well(self, worker: str | None, since: int) -> bool:
-        """Whether this node lives, and nothing was in the way of anybody since then."""
+    def is_well(self, record: Record, since: int) -> bool:
+        """Whether this attempt's node lives and has begun it, and nothing was in the way since."""
+        if (record.key, record.attempt) not in self.ledger.executions:
+            return False  # the answer to the claim was lost: the node does not know of it
         if self._trouble_at >= since or any(node.life.stalled for node in self.nodes):
             return False
-        return any(node.name == worker and not node.closing for node in self.nodes)
+        return any(node.name == record.lease_worker and not node.closing for node in self.nodes)
 
     def violate(self, clause: str, what: str) -> None:
         if not self.over:
@@ -343,8 +345,15 @@ class World:
                 self._judge_handle(client, handle)
             kept = set(self.ledger.kept(client.owner))
             for name, ids in client.listings.items():
-                expected = [id for id in self.script.expected[name] if id in kept or id in ids]
-                if not client.gone and client.listed[name] and ids != expected:
+                asked = self.script.expected[name]
+                expected = [id for id in asked if id in kept or id in ids]
+                # What was stored later, by a node that was late, may be there or not: once.
+                later = {id for id in ids if id not in asked and ids.count(id) == 1}
+                if (
+                    not client.gone
+                    and client.listed[name]
+                    and ([id for id in ids if id not in later] != expected)
+                ):
                     self.violate("10.47.5", f"{ids} listed for {expected}")
 
     def _judge_handle(self, client: Client, handle: Handle) -> None:
