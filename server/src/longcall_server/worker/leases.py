@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 
@@ -56,13 +57,13 @@ class Leases:
         loop = asyncio.get_running_loop()
         all_at = loop.time() + interval
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(all_at):
                     await self._ask.wait()
-            except TimeoutError:
-                self._asked.update(self._runs)
             self._ask.clear()
             everyone = loop.time() >= all_at
+            if everyone:
+                self._asked.update(self._runs)
             done = await self._renew()
             if everyone:
                 all_at = loop.time() + interval
