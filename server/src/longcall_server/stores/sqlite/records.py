@@ -32,7 +32,7 @@ _COLUMNS = """
     r.cancel_requested_at, r.cancel_reason, p.attempt, p.version, p.body, r.files,
     r.requeued_from, r.callback_url, r.traceparent, r.lease_worker, r.lease_expires_at,
     r.finished_at, r.expires_at, r.last_operation, r.ended_attempt"""
-_SELECT_RECORD = f"""
+SELECT_RECORD = f"""
     SELECT {_COLUMNS}
     FROM requests r JOIN owners o USING (owner_id) LEFT JOIN progress p USING (record_id)"""
 _SELECT_WHOLE = f"""
@@ -41,9 +41,8 @@ _SELECT_WHOLE = f"""
     JOIN payloads b USING (record_id) LEFT JOIN checkpoints c USING (record_id)"""
 _BY_RECORD_ID = " WHERE r.record_id = ?"
 _BY_KEY = " WHERE o.tenant_id = ? AND o.sub = ? AND r.id = ?"
-SELECT_RECORD = _SELECT_RECORD
-RECORD_BY_ID = _SELECT_RECORD + _BY_RECORD_ID
-RECORD_BY_KEY = _SELECT_RECORD + _BY_KEY
+RECORD_BY_ID = SELECT_RECORD + _BY_RECORD_ID
+RECORD_BY_KEY = SELECT_RECORD + _BY_KEY
 WHOLE_RECORD_BY_ID = _SELECT_WHOLE + _BY_RECORD_ID
 WHOLE_RECORD_BY_KEY = _SELECT_WHOLE + _BY_KEY
 
@@ -102,7 +101,7 @@ INSERT_REQUEST = (
 
 
 def record_of(row: Iterable[Any]) -> Record:
-    """Makes a record of a row of `SELECT_RECORD` or `SELECT_WHOLE_RECORD`."""
+    """Makes a record of a row of `SELECT_RECORD`, or of one of the `WHOLE_` queries."""
     (
         record_id, tenant_id, sub, id, action, digest, submission,
         max_attempts, backoff_initial_ms, backoff_max_ms, metadata, priority, rank,
