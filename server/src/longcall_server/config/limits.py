@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of how much of everything there may be."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class ClientLimits(BaseModel):
+    """What clients may ask for: kept where they connect."""
+
+    max_in_flight: int = Field(1000, ge=1, description="unfinished requests of one owner")
+    messages_per_minute: int = Field(
+        6000, ge=1, description="messages a minute from a client on one connection"
+    )
+    message_burst: int = Field(1000, ge=1, description="messages that may come at once")
+
+
+class SizeLimits(BaseModel):
+    """How large things may be: kept by every process."""
+
+    max_message_bytes: int = Field(
+        1_048_576, ge=4096, description="largest message either way, in bytes"
+    )
+    max_depth: int = Field(64, ge=4, le=200, description="deepest nesting of a JSON value")
+    max_log_bytes: int = Field(
+        67_108_864, ge=65_536, description="largest event log of one request, in bytes"
+    )

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of what clients connect to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import BaseModel, Field
+
+from longcall_server.config.durations import PositiveDuration
+
+
+class NetworkSettings(BaseModel):
+    """Where the server listens, and how patient it is with connections."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8765, ge=0, le=65535, description="TCP port; 0 takes a free one")
+    heartbeat_interval: PositiveDuration = Field(
+        timedelta(seconds=25), description="how often the server pings an idle connection"
+    )
+    hello_timeout: PositiveDuration = Field(
+        timedelta(seconds=10), description="how long a connection may be silent before `hello`"
+    )
+    stall_timeout: PositiveDuration = Field(
+        timedelta(seconds=30), description="how long a reader may take nothing before it is closed"
+    )
+    send_buffer_bytes: int = Field(
+        1_048_576, ge=65_536, description="unsent frames held for one connection, in bytes"
+    )
+    progress_per_second: float = Field(
+        10.0, gt=0, le=1000, description="progress messages a second of a request to a connection"
+    )
