@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from longcall_server.core.codes import RequestStatus
+from longcall_server.disk import sync_folder
 from longcall_server.handlers.errors import AttemptFenced
 from longcall_server.stores.base import (
     Owner,
@@ -246,11 +247,7 @@ def _remove_old(path: Path) -> None:
 
 def _sync_folders(folder: Path, root: Path) -> None:
     while True:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
         if folder == root:
             return
         folder = folder.parent

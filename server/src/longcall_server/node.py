@@ -92,6 +92,11 @@ class Node(ABC):
         finally:
             await self._resources.aclose()
 
+    async def broken(self) -> None:
+        """Waits until a defect has ended what a started node cannot work without."""
+        if self._parts is not None:
+            await self._parts.worker.broken()
+
     @property
     def running_handlers(self) -> int:
         """How many handlers have not ended; after `stop`, those that ignore that they should."""

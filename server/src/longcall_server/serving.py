@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DEV_TOKEN_LIFE = timedelta(days=1)
+_BROKEN = 3
 _GC_THRESHOLDS = (50_000, 20, 50)
 _NO_KEY = """\
 LONGCALL_JWT_SECRET is not set: it is the key with which tokens are made and verified.
@@ -171,13 +172,26 @@ async def _until_signalled(node: Node, ready: Callable[[], _Ready], ready_file: 
         print(f"longcall-server {__version__}", "\n".join(said.lines), flush=True)
         if ready_file is not None:
             _write_ready_file(Path(ready_file), said.fields)
-        await stopping.wait()
-        _log.info("stopping; a second signal ends at once")
+        code = await _until_over(node, stopping)
     finally:
         await node.stop()
     if node.running_handlers:
         # The loop cannot be closed while a task refuses to be cancelled.
-        _exit(0)
+        _exit(code)
+    return code
+
+
+async def _until_over(node: Node, stopping: asyncio.Event) -> int:
+    """Waits for a signal, or for a defect that only another process can make good."""
+    signalled = asyncio.create_task(stopping.wait())
+    broken = asyncio.create_task(node.broken())
+    await asyncio.wait([signalled, broken], return_when=asyncio.FIRST_COMPLETED)
+    if broken.done():
+        signalled.cancel()
+        _log.critical("stopping after a failure; start it again")
+        return _BROKEN
+    broken.cancel()
+    _log.info("stopping; a second signal ends at once")
     return 0
 
 

@@ -66,6 +66,18 @@ async def test_a_quick_request_is_answered_before_the_server_goes(tmp_path: Path
         assert await wire.closed() == 1001
 
 
+async def test_a_process_that_can_work_no_more_ends_itself_in_good_order(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--lease", "3s", handlers="broken_app:handlers") as server:
+        async with connected(server.url) as wire:
+            await wire.send("request", id="b", action="break")
+            await wire.until_type("goaway")
+            assert await wire.closed() == 1001
+        code, errors = await server.ended()
+        assert code == 3
+        assert "longcall leases has failed" in errors
+        assert "start it again" in errors
+
+
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     async with serving(tmp_path, "--drain-grace", "1h") as server, connected(server.url) as wire:
         await wire.send("request", id="w", action="wait")

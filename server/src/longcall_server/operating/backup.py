@@ -19,10 +19,11 @@ from pathlib import Path
 from longcall_server import __version__
 from longcall_server.config import Settings
 from longcall_server.core.events import timestamp
+from longcall_server.disk import sync_folder
 from longcall_server.engines import store_limits
 from longcall_server.operating import archive
 from longcall_server.operating.archive import ArchiveWriter, Manifest, Unsound
-from longcall_server.operating.data import existing_database, sync_folder
+from longcall_server.operating.data import existing_database
 from longcall_server.operating.failure import CommandFailed
 from longcall_server.operating.letters import said
 from longcall_server.operating.output import printable

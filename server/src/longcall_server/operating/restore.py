@@ -23,10 +23,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from longcall_server.config import Settings
+from longcall_server.disk import sync_folder
 from longcall_server.engines import store_limits
 from longcall_server.operating import archive
 from longcall_server.operating.archive import Manifest
-from longcall_server.operating.data import sync_folder
 from longcall_server.operating.failure import CommandFailed
 from longcall_server.operating.letters import said
 from longcall_server.operating.output import printable

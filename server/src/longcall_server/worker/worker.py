@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from longcall_server.bus.base import Bus
 from longcall_server.core.codes import ErrorCode, RequestStatus
@@ -97,6 +98,7 @@ class Worker:
         self._handing_back = False
         self._claiming: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._broken = asyncio.Event()
         self._unwatch: list[Callable[[], None]] = []
 
     @property
@@ -109,11 +111,16 @@ class Worker:
         self._unwatch = [self._bus.watch_cancels(lambda key: self._look_at((key,)))]
         if self._claims:
             self._unwatch.append(self._bus.watch_work(self._work_rang))
-            self._claiming = asyncio.create_task(self._claim_for_ever(), name="longcall claims")
+            self._claiming = self._lasting(self._claim_for_ever(), "claims")
         self._tasks = [
-            asyncio.create_task(self._leases.run(), name="longcall leases"),
-            asyncio.create_task(self._sweeper.run(), name="longcall sweep"),
+            self._lasting(self._leases.run(), "leases"),
+            self._lasting(self._sweeper.run(), "sweep"),
         ]
+
+    async def broken(self) -> None:
+        """Waits until a defect has ended the claims, the leases or the sweep: without them all
+        looks well and nothing goes on. What it was is in the log."""
+        await self._broken.wait()
 
     def adopt(self, claimed: Claimed, execution: Execution) -> None:
         """Takes over a quick execution that was promoted (PROTOCOL 10.7): it goes on running, its
@@ -128,7 +135,7 @@ class Worker:
         self._draining = True
         self._wake.set()
         if self._claiming is not None:
-            await self._claiming
+            await asyncio.wait([self._claiming])
         await _at_most(self._idle(), grace)
         self._handing_back = True
         for run in tuple(self._runs.values()):
@@ -148,6 +155,17 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._drives, return_exceptions=True)
+
+    def _lasting(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"longcall {name}")
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.critical("%s has failed", task.get_name(), exc_info=error)
+            self._broken.set()
 
     # --- Claims -----------------------------------------------------------------------------------
 
