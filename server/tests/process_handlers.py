@@ -44,6 +44,7 @@ def tell(ctx: SyncRequestContext) -> JsonValue:
         "ids": [ctx.request_id, ctx.action, ctx.tenant_id, ctx.sub],
         "attempt": ctx.attempt,
         "metadata": dict(ctx.metadata),
+        "trace": ctx.traceparent,
         "checkpoint": ctx.checkpoint,
         "kept": ctx.chunks_kept_to,
         "times": [ctx.created_at.isoformat(), ctx.deadline.isoformat()],

@@ -75,6 +75,10 @@ def handlers(gate: Gate) -> Handlers:
         first = await ctx.chunk("a")
         return first + await ctx.chunk("b")
 
+    @made.register("trace", durable=False)
+    async def trace(ctx: RequestContext) -> str | None:
+        return ctx.traceparent
+
     @made.register("checkpoint", durable=False)
     async def checkpoint(ctx: RequestContext) -> None:
         await ctx.save_checkpoint({"at": 1})
@@ -97,6 +101,19 @@ async def running(at: Desk, gate: Gate, **options: Any) -> QuickRun:
 def error(outcome: object) -> Any:
     assert isinstance(outcome, QuickFailed)
     return json.loads(outcome.error)
+
+
+@pytest.mark.clause("4.4.6")
+async def test_the_trace_of_the_caller_reaches_the_handler_quick_or_stored(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    async with desk(handlers, tmp_path) as at:
+        assert await at.call("trace", traceparent=trace) == Answered(json.dumps(trace))
+        assert await at.call("trace", traceparent="?") == Answered("null")
+        assert await at.call("trace") == Answered("null")
+        await at.submit("trace", id="stored", resend=True, traceparent=trace)
+        assert (await at.node.finished(at.key("stored"))).result == json.dumps(trace)
 
 
 # --- Without a promotion -------------------------------------------------------------------------

@@ -59,11 +59,12 @@ async def test_a_plain_function_is_run_in_a_thread() -> None:
             broken.write(b"x")
             raise ZeroDivisionError
         ctx.progress(100)
-        return ctx.metadata["note"] + file.sha256[:4]
+        return ctx.metadata["note"] + file.sha256[:4] + f" of {ctx.traceparent}"
 
-    run = await run_handler(work, metadata={"note": "n-"})
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    run = await run_handler(work, metadata={"note": "n-"}, traceparent=trace)
     assert run.error is None
-    assert run.result == "n-ba78"
+    assert run.result == f"n-ba78 of {trace}"
     assert run.files == {"a.txt": b"abc"}
     assert run.progress == [{"percentage": 100}]
 

@@ -269,6 +269,7 @@ class RequestService:
             metadata={} if message.metadata is MISSING else message.metadata,
             created_at=admitted.received_at,
             deadline_at=None if deadline_ms is None else admitted.received_at + deadline_ms,
+            traceparent=None if message.traceparent is MISSING else message.traceparent,
         )
         execution = self._executor.start(registration, call, run.writer, params=admitted.params)
         window_ms = registration.sync_window_ms

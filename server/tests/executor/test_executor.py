@@ -50,6 +50,7 @@ def writer() -> Writer:
 
 
 Start = Callable[..., Execution]
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ async def test_a_plain_function_runs_in_a_thread(start: Start) -> None:
     assert await start(where).outcome() == Completed("false")
 
 
-@pytest.mark.clause("4.4.7", "5.5.2")
+@pytest.mark.clause("4.4.6", "4.4.7", "5.5.2")
 async def test_the_context_tells_of_the_call(start: Start) -> None:
     async def tell(ctx: RequestContext) -> JsonValue:
         assert ctx.deadline is not None
@@ -87,6 +88,7 @@ async def test_the_context_tells_of_the_call(start: Start) -> None:
             "ids": [ctx.request_id, ctx.action, ctx.tenant_id, ctx.sub],
             "attempt": ctx.attempt,
             "metadata": dict(ctx.metadata),
+            "trace": ctx.traceparent,
             "checkpoint": ctx.checkpoint,
             "kept": ctx.chunks_kept_to,
             "times": [ctx.created_at.isoformat(), ctx.deadline.isoformat()],
@@ -96,6 +98,7 @@ async def test_the_context_tells_of_the_call(start: Start) -> None:
         tell,
         attempt=2,
         metadata={"k": "v"},
+        traceparent=TRACE,
         checkpoint='{"page":3}',
         chunks_kept_to=7,
         created_at=1500,
@@ -107,10 +110,22 @@ async def test_the_context_tells_of_the_call(start: Start) -> None:
         "ids": ["r-1", "act", "t", "s"],
         "attempt": 2,
         "metadata": {"k": "v"},
+        "trace": TRACE,
         "checkpoint": {"page": 3},
         "kept": 7,
         "times": ["1970-01-01T00:00:01.500000+00:00", "1970-01-01T00:00:02.500000+00:00"],
     }
+
+
+@pytest.mark.parametrize("given", [None, "not a trace", TRACE.upper()])
+async def test_a_trace_that_cannot_be_read_is_none_of_the_handlers(
+    start: Start, given: str | None
+) -> None:
+    def tell(ctx: SyncRequestContext) -> JsonValue:
+        return ctx.traceparent
+
+    assert await start(tell, traceparent=given).outcome() == Completed("null")
+    assert await start(tell, traceparent=TRACE).outcome() == Completed(f'"{TRACE}"')
 
 
 @pytest.mark.clause("7.1.1", "7.2.1", "7.2.2", "10.50.7")

@@ -83,13 +83,14 @@ async def test_a_payload_that_does_not_fit_names_the_place(start: Start) -> None
     assert not outcome.retryable
 
 
-@pytest.mark.clause("4.4.7", "5.5.2")
+@pytest.mark.clause("4.4.6", "4.4.7", "5.5.2")
 async def test_the_context_tells_of_the_call(start: Start) -> None:
     told = await value(
         start(
             process_handlers.tell,
             attempt=2,
             metadata={"k": "v"},
+            traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             checkpoint='{"page":3}',
             chunks_kept_to=7,
             created_at=1500,
@@ -100,6 +101,7 @@ async def test_the_context_tells_of_the_call(start: Start) -> None:
         "ids": ["r-1", "act", "t", "s"],
         "attempt": 2,
         "metadata": {"k": "v"},
+        "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "checkpoint": {"page": 3},
         "kept": 7,
         "times": ["1970-01-01T00:00:01.500000+00:00", "1970-01-01T00:00:02.500000+00:00"],

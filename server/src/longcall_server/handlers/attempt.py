@@ -74,6 +74,8 @@ class Call:
     deadline_at: int | None = None
     checkpoint: str | None = None
     chunks_kept_to: int = 0
+    traceparent: str | None = None
+    """As the caller wrote it."""
 
     @classmethod
     def of(cls, record: Record) -> Self:
@@ -89,6 +91,7 @@ class Call:
             deadline_at=record.deadline_at,
             checkpoint=record.checkpoint,
             chunks_kept_to=record.chunks_kept_to,
+            traceparent=record.traceparent,
         )
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from longcall_server.core.trace import valid_traceparent
 from longcall_server.handlers.attempt import Attempt, AttemptCore, FileDraft, ServerInfo
 from longcall_server.handlers.encoding import UNSET, JsonValue, Unset
 
@@ -30,6 +31,9 @@ class ContextBase:
         self.sub: str = call.owner.sub
         """Who asked; from the verified token alone (PROTOCOL 3)."""
         self.metadata: Mapping[str, str] = call.metadata
+        self.traceparent: str | None = valid_traceparent(call.traceparent)
+        """The caller's trace context (W3C), for the parent of the handler's own spans; None if it
+        gave none that can be read (PROTOCOL 4.4.6)."""
         self.chunks_kept_to: int = call.chunks_kept_to
         """The `seq` up to which chunks of former attempts stand (PROTOCOL 10.19)."""
         self.checkpoint: JsonValue = None if call.checkpoint is None else from_json(call.checkpoint)
