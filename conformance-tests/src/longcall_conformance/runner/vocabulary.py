@@ -1,9 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of cases: verbs of steps, kinds of checks, and what each of them takes."""
+"""The words of cases: verbs of steps, kinds of checks, and what each of them takes.
+
+A verb is a function of `verbs/`, entered here by its decorator; a new verb is a new function:
+
+    @verb("peer.send", required=("on", "message"), uses=("on",))
+    async def send(play: Play, arguments: JsonObject) -> None: ...
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .play import Play
+
+JsonObject = dict[str, Any]
+Action = Callable[["Play", JsonObject], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -16,51 +30,33 @@ class Word:
     uses: tuple[str, ...] = ()
 
 
-_SUBMIT = Word(
-    ("client", "handle", "action"),
-    ("payload", "request_id", "deadline_ms", "delay_ms", "priority", "metadata"),
-    defines=("handle",),
-    uses=("client",),
-)
+@dataclass(frozen=True)
+class Verb(Word):
+    """A word that does something: `action` is what a play does with the filled in arguments."""
 
-VERBS: dict[str, Word] = {
-    # The SDK under test, through its driver.
-    "driver.connect": Word(("as",), ("url", "token", "tuning"), defines=("as",)),
-    "driver.submit": _SUBMIT,
-    "driver.call": _SUBMIT,
-    "driver.attach": Word(
-        ("client", "handle", "request_id"), defines=("handle",), uses=("client",)
-    ),
-    "driver.cancel": Word(("handle",), ("reason",), uses=("handle",)),
-    "driver.detach": Word(("handle",), uses=("handle",)),
-    "driver.snapshot": Word(("handle",), ("match", "bind"), uses=("handle",)),
-    "driver.list": Word(("client",), ("status", "action", "match", "bind"), uses=("client",)),
-    "driver.token": Word(("client",), ("token", "fail", "reason"), uses=("client",)),
-    "driver.event": Word(("ev",), ("handle", "client", "match", "bind"), uses=("handle", "client")),
-    "driver.close": Word(("client",), uses=("client",)),
-    # The scripted server.
-    "peer.accept": Word(("as",), defines=("as",)),
-    "peer.refuse": Word(("status",), ("headers",)),
-    "peer.expect": Word(("on", "type"), ("match", "absent", "bind", "reply", "skip"), uses=("on",)),
-    "peer.send": Word(("on", "message"), uses=("on",)),
-    "peer.send_text": Word(("on", "text"), uses=("on",)),
-    "peer.drop": Word(("on", "how"), uses=("on",)),
-    "peer.expect_end": Word(("on",), ("code",), uses=("on",)),
-    # The hand-made client of a server under test.
-    "raw.connect": Word(("as",), ("subprotocol", "headers"), defines=("as",)),
-    "raw.refused": Word(("status",), ("subprotocol", "headers")),
-    "raw.send": Word(("on", "message"), uses=("on",)),
-    "raw.send_text": Word(("on", "text"), uses=("on",)),
-    "raw.send_bytes": Word(("on", "hex"), uses=("on",)),
-    "raw.send_large": Word(("on", "bytes"), uses=("on",)),
-    "raw.send_binary": Word(("on", "text"), uses=("on",)),
-    "raw.expect": Word(("on", "type"), ("match", "absent", "bind", "skip"), uses=("on",)),
-    "raw.expect_end": Word(("on", "code"), uses=("on",)),
-    "raw.drop": Word(("on", "how"), uses=("on",)),
-    # The process of a server under test.
-    "server.kill": Word(("how",)),
-    "server.start": Word(),
-}
+    action: Action | None = None
+
+
+VERBS: dict[str, Verb] = {}
+
+
+def verb(
+    name: str,
+    *,
+    required: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
+    defines: tuple[str, ...] = (),
+    uses: tuple[str, ...] = (),
+) -> Callable[[Action], Action]:
+    """Enters a function as the verb `name` of steps."""
+
+    def enter(action: Action) -> Action:
+        assert name not in VERBS, name
+        VERBS[name] = Verb(required, optional, defines, uses, action)
+        return action
+
+    return enter
+
 
 CHECKS: dict[str, Word] = {
     # Driver events, in order: `select` is a member of each.
