@@ -18,6 +18,7 @@ from longcall_server import Handlers
 from longcall_server.auth import Authenticator, AuthSettings, create_token
 from longcall_server.core.messages import Limits
 from longcall_server.gateway.app import GatewaySettings, create_app
+from longcall_server.gateway.context import GATEWAY
 
 AUTH = AuthSettings(b"k" * 32)
 PROTOCOL = "longcall.v1"
@@ -99,6 +100,7 @@ class Harness:
         self.port = port
         self.http = f"http://127.0.0.1:{port}"
         self.url = f"ws://127.0.0.1:{port}/v1/connect"
+        self.gateway = app[GATEWAY]
         self._sessions: list[aiohttp.ClientSession] = []
 
     def client(self) -> aiohttp.ClientSession:

@@ -74,6 +74,33 @@ def test_a_bad_value_names_the_variable(
     assert "short" not in str(caught.value)
 
 
+def test_a_list_is_written_with_spaces_or_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGCALL_ALLOWED_ORIGINS", "https://A.example.com:443, null")
+    monkeypatch.setenv("LONGCALL_TRUSTED_PROXIES", "10.0.0.0/8 ::1")
+    settings = load_settings(allowed_hosts="api.example.com,*.example.com 2001:db8::1 [::2]")
+    assert settings.allowed_origins == ("https://a.example.com", "null")
+    assert settings.allowed_hosts == ("api.example.com", "*.example.com", "2001:db8::1", "::2")
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("allowed_origins", "app.example.com", "'app.example.com' is no origin: write https://"),
+        ("allowed_origins", "https://app.example.com/", "is no origin"),
+        ("allowed_hosts", "https://api.example.com", "is no host"),
+        ("allowed_hosts", "api.example.com:80", "is no host"),
+        ("allowed_hosts", "a.*.example.com", "is no host"),
+        ("trusted_proxies", "proxy.example.com", "does not appear to be an IPv4 or IPv6 network"),
+        ("trusted_proxies", "10.0.0.1/8", "has host bits set"),
+        ("allow_query_token", "maybe", "valid boolean"),
+    ],
+)
+def test_a_bad_member_of_a_list_is_named(name: str, value: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')}: .*{reason}"):
+        load_settings(**{name: value})
+
+
 def test_a_bad_flag_is_named_as_a_flag() -> None:
     with pytest.raises(SettingsError, match="--send-buffer-bytes: "):
         load_settings(send_buffer_bytes="-1")

@@ -133,7 +133,7 @@ def _add_token(commands: Any) -> None:
 
 
 def _shown(default: object) -> str:
-    if default is None:
+    if default is None or default == ():
         return "none"
     return duration_text(default) if isinstance(default, timedelta) else str(default)
 

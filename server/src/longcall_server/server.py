@@ -15,9 +15,12 @@ from aiohttp import web
 from longcall_server import __version__
 from longcall_server.auth import Authenticator, AuthSettings
 from longcall_server.config import Settings, SettingsError, milliseconds
+from longcall_server.config.names import ANY
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits
 from longcall_server.gateway.app import GatewaySettings, create_app, drain
+from longcall_server.gateway.entrance import EntranceSettings
+from longcall_server.gateway.origins import is_loopback
 from longcall_server.handlers import Handlers
 from longcall_server.node import Node, Parts
 from longcall_server.requests import RequestService, ServiceSettings
@@ -146,9 +149,23 @@ def gateway_settings(settings: Settings, files: Path) -> GatewaySettings:
         poll_ms=milliseconds(settings.poll),
         send_buffer_bytes=settings.send_buffer_bytes,
         progress_interval_ms=max(1, round(1000 / settings.progress_per_second)),
+        allow_query_token=settings.allow_query_token,
+        entrance=entrance_settings(settings),
         server_name=SOFTWARE,
         server_version=__version__,
         files_dir=files,
+    )
+
+
+def entrance_settings(settings: Settings) -> EntranceSettings:
+    """Who is let in. Where only this machine can connect, only its own names can be meant."""
+    hosts = settings.allowed_hosts
+    if not hosts and not is_loopback(settings.host):
+        hosts = (ANY,)
+    return EntranceSettings(
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=hosts,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pydantic import BaseModel, Field
 
 from longcall_server.config.durations import PositiveDuration
+from longcall_server.config.names import Hosts, Networks, Origins
 
 
 class NetworkSettings(BaseModel):
@@ -15,6 +16,22 @@ class NetworkSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8765, ge=0, le=65535, description="TCP port; 0 takes a free one")
+    allowed_origins: Origins = Field(
+        (), description="origins of web pages that may connect, beside the server's own; *: all"
+    )
+    allowed_hosts: Hosts = Field(
+        (),
+        description="host names that clients use for the server, or *.example.com; *: any; none: "
+        "only this machine's where it listens on loopback, else any",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="addresses and networks of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed",
+    )
+    allow_query_token: bool = Field(
+        False, description="whether a token may come as `?access_token=`"
+    )
     heartbeat_interval: PositiveDuration = Field(
         timedelta(seconds=25), description="how often the server pings an idle connection"
     )

@@ -15,6 +15,7 @@ from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits
 from longcall_server.gateway import http
 from longcall_server.gateway.context import GATEWAY, Gateway, GatewaySettings
+from longcall_server.gateway.entrance import ENTRANCE, Entrance, entrance
 from longcall_server.gateway.problems import problems
 from longcall_server.gateway.websocket import connect
 from longcall_server.requests import RequestService
@@ -36,7 +37,8 @@ def create_app(
     ready: Callable[[], bool] = lambda: True,
 ) -> web.Application:
     """Builds the application; `ready` says what `/readyz` tells. Times are of the store's clock."""
-    app = web.Application(middlewares=[problems])
+    app = web.Application(middlewares=[problems, entrance])
+    app[ENTRANCE] = Entrance(settings.entrance)
     app[GATEWAY] = Gateway(
         service=service,
         bus=bus,

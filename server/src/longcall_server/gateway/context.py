@@ -16,6 +16,7 @@ from longcall_server.bus.base import Bus
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits, Software
 from longcall_server.core.session import SessionSettings
+from longcall_server.gateway.entrance import EntranceSettings
 from longcall_server.requests import RequestService
 from longcall_server.stores.base import Clock
 
@@ -42,6 +43,8 @@ class GatewaySettings:
     """Messages of one connection that are being decided; beyond it nothing more is read."""
     allow_query_token: bool = False
     """Whether `?access_token=` is looked at (PROTOCOL 3.2.4)."""
+    entrance: EntranceSettings = field(default_factory=EntranceSettings)
+    """Who is let in at all."""
     server_name: str = "longcall-server"
     server_version: str = "0"
     files_dir: Path | None = None

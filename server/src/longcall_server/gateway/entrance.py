@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of every request before anything else: the name that it came to, and the page that
+it came from (PROTOCOL 2.7). One check for upgrades and for all other routes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from longcall_server.config.names import ANY, Network
+from longcall_server.core.codes import ErrorCode
+from longcall_server.core.errors import error_info
+from longcall_server.gateway.addresses import Remote, TrustedProxies, parse_address
+from longcall_server.gateway.origins import AllowedHosts, AllowedOrigins
+from longcall_server.gateway.problems import problem, problem_of
+
+HEALTH_ROUTES: Final = frozenset({"/healthz", "/readyz"})
+"""They say nothing worth hiding, and their callers know an address and no name."""
+
+_MISDIRECTED = 421
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntranceSettings:
+    """Who is let in."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of pages beside the server's own; `*`: all."""
+    allowed_hosts: tuple[str, ...] = (ANY,)
+    """Names of this server beside those of its machine; `*`: all; `*.example.com`: all below."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+
+
+class Entrance:
+    """The check, with what it goes by."""
+
+    def __init__(self, settings: EntranceSettings) -> None:
+        self.origins = AllowedOrigins(settings.allowed_origins)
+        self.hosts = AllowedHosts(settings.allowed_hosts)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+
+    def remote(self, request: web.BaseRequest) -> Remote:
+        """Where a request comes from."""
+        name = None if request.transport is None else request.transport.get_extra_info("peername")
+        peer = parse_address(name[0]) if isinstance(name, tuple) else None
+        headers = request.headers
+        return self.proxies.remote(
+            peer,
+            request.scheme,
+            headers.getall(hdrs.X_FORWARDED_FOR, ()),
+            headers.getall(hdrs.X_FORWARDED_PROTO, ()),
+        )
+
+    def refusal(self, request: web.BaseRequest) -> web.Response | None:
+        """The answer to a request that may not come in; None: it may."""
+        if request.path in HEALTH_ROUTES:
+            return None
+        host = request.headers.get(hdrs.HOST, "")
+        if not self.hosts.allows(host):
+            message = "This server does not answer under this name (see LONGCALL_ALLOWED_HOSTS)."
+            return problem_of(error_info(ErrorCode.VALIDATION_ERROR, message), _MISDIRECTED)
+        origins = request.headers.getall(hdrs.ORIGIN, ())
+        if not origins:
+            return None  # no browser, or a page of this server that only reads
+        own = f"{self.remote(request).scheme}://{host}"
+        if len(origins) == 1 and self.origins.allows(origins[0], own):
+            return None
+        message = "Pages of this origin may not come here (see LONGCALL_ALLOWED_ORIGINS)."
+        return problem(ErrorCode.FORBIDDEN, message)
+
+
+ENTRANCE: web.AppKey[Entrance] = web.AppKey("entrance", Entrance)
+
+
+@web.middleware
+def entrance(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+    """Refuses who may not come in; leaves no frame of its own below a connection."""
+    refusal = request.app[ENTRANCE].refusal(request)
+    return handler(request) if refusal is None else _answer(refusal)
+
+
+async def _answer(refusal: web.Response) -> web.StreamResponse:
+    return refusal
