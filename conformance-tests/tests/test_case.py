@@ -1,14 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from longcall_conformance.runner.case import CaseRefused, fill, load_cases, load_yaml, parse_case
+from longcall_conformance.runner.case import fill, load_cases, load_yaml, parse_case
+from longcall_conformance.runner.lint import CaseRefused
 
 CASES = Path(__file__).parent.parent / "cases"
+
+
+STEPS: list[dict[str, Any]] = [
+    {"driver.connect": {"as": "A"}},
+    {"peer.accept": {"as": "c1"}},
+    {"peer.expect": {"on": "c1", "type": "hello", "bind": {"token": "$.token"}}},
+]
+THEN = [{"check": "one", "frames": {"type": "hello", "match": {"token": "${token}"}, "count": 1}}]
+END = {"peer.expect_end": {"on": "c1"}}
+REFUSES = {"peer.expect_end": {"on": "c1", "code": 4400}}
+
+
+def rejection(
+    *,
+    control: dict[str, Any] | None = None,
+    accepted: dict[str, Any] | None = {"type": "pong"},  # noqa: B006 - it is not changed
+    late: bool = False,
+) -> dict[str, Any]:
+    """The changes that make a case one that pins a rejection."""
+    bad = {"peer.send_text": {"on": "c1", "text": "${text}"}}
+    refuses = {"peer.expect_end": {"on": "c1", "code": 4400}}
+    if accepted is not None:
+        refuses["peer.expect_end"]["accepted"] = accepted
+    again = [{"peer.accept": {"as": "c1"}}, bad]
+    return {
+        "steps": [*STEPS, refuses, *again] if late else [*STEPS, bad, refuses],
+        "defect": {"text": "bad"},
+        "control": control or {"text": "good"},
+    }
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -17,12 +48,8 @@ def document(**changes: Any) -> dict[str, Any]:
         "title": "A title that is long enough",
         "level": "MUST",
         "requires": ["1.1.1"],
-        "steps": [
-            {"driver.connect": {"as": "A"}},
-            {"peer.accept": {"as": "c1"}},
-            {"peer.expect": {"on": "c1", "type": "hello", "bind": {"token": "$.token"}}},
-        ],
-        "then": [{"check": "one", "frames": {"type": "hello", "count": 1}}],
+        "steps": STEPS,
+        "then": THEN,
     }
     return {**made, **changes}
 
@@ -68,6 +95,22 @@ def test_a_sound_case_is_taken_as_it_is() -> None:
             {"then": [{"check": "a", "frames": {"type": "${never}", "count": 1}}]},
             "nothing binds ${never}",
         ),
+        ({"then": [{"check": "a", "frames": {"type": "hello"}}]}, "asks for nothing"),
+        (
+            {"steps": [*STEPS, END, {"peer.expect": {"on": "c1", "type": "request"}}]},
+            "step 5 (peer.expect): is never reached: c1 ended in step 4 (peer.expect_end)",
+        ),
+        (
+            {"then": [{"check": "one", "frames": {"type": "hello", "count": 1}}]},
+            "step 3 (peer.expect): nothing uses token, which it binds",
+        ),
+        ({"steps": [*STEPS, REFUSES]}, "step 4: a rejection needs `defect` and `control`"),
+        ({"defect": {"x": 1}, "control": {"x": 2}}, "nothing uses x"),
+        (rejection(control={"text": "bad"}), "control: is the defect itself"),
+        (rejection(control={"text": "good", "more": 1}), "with the same variables"),
+        (rejection(accepted=None), "exactly one step says `accepted`"),
+        (rejection(accepted={"what": 1}), "`accepted` is {type, on, match}"),
+        (rejection(late=True), "the defect text comes only after what rejects it"),
     ],
 )
 def test_what_could_never_matter_is_refused(changes: dict[str, Any], complaint: str) -> None:
@@ -75,8 +118,9 @@ def test_what_could_never_matter_is_refused(changes: dict[str, Any], complaint: 
 
 
 def test_variants_make_one_case_each_and_keep_the_type_of_their_values() -> None:
-    steps = [{"driver.connect": {"as": "A", "tuning": {"backoff_max_ms": "${wait}"}}}]
-    cases = list(parse_case(document(variants={"wait": [1, 20]}, steps=steps), "client/group/name"))
+    first = {"driver.connect": {"as": "A", "tuning": {"backoff_max_ms": "${wait}"}}}
+    changed = document(variants={"wait": [1, 20]}, steps=[first, *STEPS[1:]])
+    cases = list(parse_case(changed, "client/group/name"))
     assert [case.label for case in cases] == [
         "client/group/name[wait=1]",
         "client/group/name[wait=20]",
@@ -100,9 +144,38 @@ def test_on_and_no_are_words_and_times_are_text(tmp_path: Path) -> None:
     assert load_yaml(path) == {"on": "no", "at": "2026-01-01", "yes": True}
 
 
-def test_every_case_of_the_suite_loads_and_no_two_are_alike() -> None:
+def test_a_rejection_with_its_control_is_taken_as_two() -> None:
+    cases = list(parse_case(document(**rejection()), "client/group/name"))
+    assert [case.control for case in cases] == [False, True]
+
+
+def written(folder: Path, name: str, **changes: Any) -> None:
+    path = folder / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document(case=name, **changes)))
+
+
+def test_two_cases_with_the_same_steps_and_checks_are_refused(tmp_path: Path) -> None:
+    written(tmp_path, "client/group/one")
+    written(tmp_path, "client/group/two", title="Another title, and nothing else")
+    with pytest.raises(CaseRefused, match="client/group/two: has the steps and the checks of"):
+        load_cases(tmp_path)
+
+
+def test_two_cases_that_differ_in_their_variants_alone_are_refused(tmp_path: Path) -> None:
+    steps = [*STEPS, {"peer.send": {"on": "c1", "message": {"type": "${type}"}}}]
+    written(tmp_path, "client/group/one", steps=steps, variants={"type": ["a"]})
+    written(tmp_path, "client/group/two", steps=steps, variants={"type": ["b"]})
+    with pytest.raises(CaseRefused, match="differs from client/group/one in its variants alone"):
+        load_cases(tmp_path)
+
+
+def test_texts_of_any_size_and_depth_are_made() -> None:
+    assert fill("${text.3}", {}) == "aaa"
+    assert fill('{"x":${nested.2}}', {}) == '{"x":[[]]}'
+
+
+def test_every_case_of_the_suite_loads() -> None:
     cases = load_cases(CASES)
-    names = {case.name for case in cases}
-    assert len(names) >= 15
-    bodies = {(case.steps.__repr__(), case.checks.__repr__()) for case in cases}
-    assert len(bodies) == len(cases)
+    assert len({case.name for case in cases}) >= 64
+    assert any(case.control for case in cases)

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from .referee.checker import check
-from .runner.case import Case, CaseRefused, load_cases
+from .runner.case import Case, load_cases
+from .runner.lint import CaseRefused
 from .runner.manifest import Manifest, ServerFailed
 from .runner.run import DriverCommand, Plan, run_plan
 from .runner.suite import BuildFailed, load_suite

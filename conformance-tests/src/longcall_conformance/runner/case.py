@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A case: loaded from YAML, refused when anything in it could never matter.
+"""A case: loaded from YAML, refused when anything in it could never matter (see `lint`).
 
-Refused are unknown keys and verbs, variables that nothing binds, names that nothing defines,
-variants that nothing uses, checks with the same name, and faults in `fired` that no step makes.
+A case that pins a rejection says what the defect is, and what stands there when it is right. It is
+read as two: the case, and its control, which ends at the step that is rejected and demands that
+the same thing without the defect is accepted there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -20,16 +21,10 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
+from .lint import VARIABLE, CaseRefused, lint
 from .matching import select
-from .vocabulary import CHECKS, PREDEFINED, VERBS
 
 JsonObject = dict[str, Any]
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-
-
-class CaseRefused(Exception):
-    """The case says something that cannot be, or that could never matter."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,8 @@ class Case:
     variant: dict[str, Any] = field(default_factory=dict)
     fired: tuple[str, ...] = ()
     seconds: int = 20
+    control: bool = False
+    """Whether the defect is switched off: played to the step that rejects, which must not."""
 
     @property
     def kind(self) -> str:
@@ -71,23 +68,33 @@ class Case:
         return any(step.verb.startswith("server.") for step in self.steps)
 
     @property
+    def body(self) -> str:
+        """What it does, as text: two with the same body are one."""
+        return json.dumps([self.server, self.steps, self.checks], default=vars, sort_keys=True)
+
+    @property
     def label(self) -> str:
-        """The name with its variant."""
+        """The name with its variant; `(control)` where the defect is switched off."""
         chosen = ",".join(f"{key}={value}" for key, value in self.variant.items())
-        return f"{self.name}[{chosen}]" if chosen else self.name
+        label = f"{self.name}[{chosen}]" if chosen else self.name
+        return f"{label} (control)" if self.control else label
 
 
 def load_cases(folder: Path) -> list[Case]:
     """Reads every case below a folder; raises `CaseRefused` for the first that is wrong."""
     cases: list[Case] = []
-    names: set[str] = set()
+    bodies: dict[str, str] = {}
     for path in sorted(folder.rglob("*.yaml")):
         document = load_yaml(path)
-        variants = list(parse_case(document, path.relative_to(folder).with_suffix("").as_posix()))
-        if variants[0].name in names:
-            raise CaseRefused(f"{path}: the case {variants[0].name} is there twice")
-        names.add(variants[0].name)
-        cases.extend(variants)
+        expected = path.relative_to(folder).with_suffix("").as_posix()
+        for case in parse_case(document, expected):
+            other = bodies.setdefault(case.body, case.name)
+            if other != case.name and not case.control:
+                raise CaseRefused(f"{case.name}: has the steps and the checks of {other}")
+            cases.append(case)
+        template = json.dumps([document["steps"], document["then"]])
+        if bodies.setdefault(template, expected) != expected:
+            raise CaseRefused(f"{expected}: differs from {bodies[template]} in its variants alone")
     if not cases:
         raise CaseRefused(f"{folder}: no case")
     return cases
@@ -116,29 +123,51 @@ def load_yaml(path: Path) -> Any:
 
 
 def parse_case(document: Any, expected_name: str) -> Iterator[Case]:
-    """Yields the case once for each choice of its variants."""
+    """Yields the case once for each choice of its variants, then each control that is different."""
     for error in _schema().iter_errors(document):
         place = "/".join(map(str, error.absolute_path))
         raise CaseRefused(f"{expected_name}: at /{place}: {error.message[:200]}")
     if document["case"] != expected_name:
         raise CaseRefused(f"{expected_name}: calls itself {document['case']}")
-    _lint(document)
+    lint(document)
     axes = document.get("variants", {})
-    for choice in itertools.product(*axes.values()):
-        variant = dict(zip(axes, choice, strict=True))
-        steps = fill(document["steps"], variant, partial=True)
-        yield Case(
-            name=document["case"],
-            title=document["title"],
-            level=document["level"],
-            requires=tuple(document["requires"]),
-            steps=tuple(Step(*next(iter(step.items()))) for step in steps),
-            checks=tuple(fill(document["then"], variant, partial=True)),
-            server=document.get("server", {}),
-            variant=variant,
-            fired=tuple(document.get("fired", ())),
-            seconds=document.get("seconds", 20),
-        )
+    variants = [
+        dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
+    ]
+    for variant in variants:
+        yield _case(document, variant, control=False)
+    if "control" in document:
+        controls = [_case(document, variant, control=True) for variant in variants]
+        yield from {case.body: case for case in reversed(controls)}.values()
+
+
+def _case(document: JsonObject, variant: JsonObject, *, control: bool) -> Case:
+    chosen = document.get("control" if control else "defect", {})
+    variables = {**variant, **fill(chosen, variant, partial=True)}
+    filled = fill(document["steps"], variables, partial=True)
+    steps = [Step(*next(iter(step.items()))) for step in filled]
+    if control:
+        rejecting = next(n for n, step in enumerate(steps, 1) if "accepted" in step.arguments)
+        del steps[rejecting:]
+    return Case(
+        name=document["case"],
+        title=document["title"],
+        level=document["level"],
+        requires=tuple(document["requires"]),
+        steps=tuple(steps),
+        checks=() if control else tuple(fill(document["then"], variables, partial=True)),
+        server=document.get("server", {}),
+        variant=variant,
+        fired=() if control else tuple(document.get("fired", ())),
+        seconds=document.get("seconds", 20),
+        control=control,
+    )
+
+
+_MADE: dict[str, Callable[[int], str]] = {
+    "text": lambda size: "a" * size,
+    "nested": lambda levels: "[" * levels + "]" * levels,
+}
 
 
 def fill(node: Any, variables: JsonObject, *, partial: bool = False) -> Any:
@@ -152,10 +181,10 @@ def fill(node: Any, variables: JsonObject, *, partial: bool = False) -> Any:
         return [fill(item, variables, partial=partial) for item in node]
     if not isinstance(node, str):
         return node
-    whole = _VARIABLE.fullmatch(node)
+    whole = VARIABLE.fullmatch(node)
     if whole is not None:
         return _value(whole, variables, partial)
-    return _VARIABLE.sub(lambda match: str(_value(match, variables, partial)), node)
+    return VARIABLE.sub(lambda match: str(_value(match, variables, partial)), node)
 
 
 def _value(match: re.Match[str], variables: JsonObject, partial: bool) -> Any:
@@ -165,6 +194,8 @@ def _value(match: re.Match[str], variables: JsonObject, partial: bool) -> Any:
     root, _, path = name.partition(".")
     if root in variables:
         return select(variables[root], path)
+    if root in _MADE:
+        return _MADE[root](int(path))
     if partial:
         return match.group(0)
     raise CaseRefused(f"nothing binds {match.group(0)}")
@@ -174,62 +205,3 @@ def _value(match: re.Match[str], variables: JsonObject, partial: bool) -> Any:
 def _schema() -> Draft202012Validator:
     text = resources.files("longcall_conformance").joinpath("case.schema.json").read_text("utf-8")
     return Draft202012Validator(json.loads(text))
-
-
-def _lint(document: JsonObject) -> None:
-    name = document["case"]
-    bound = set(PREDEFINED) | set(document.get("variants", {}))
-    defined: set[str] = set()
-    _check_variables(f"{name}: variants", document.get("variants", {}), set(PREDEFINED))
-    for number, step in enumerate(document["steps"], 1):
-        (verb, arguments), *_ = step.items()
-        where = f"{name}: step {number} ({verb})"
-        if verb not in VERBS:
-            raise CaseRefused(f"{where}: there is no such verb")
-        _check_arguments(where, arguments, VERBS[verb].required, VERBS[verb].optional)
-        _check_variables(where, arguments, bound)
-        for key in VERBS[verb].uses:
-            if key in arguments and arguments[key] not in defined:
-                raise CaseRefused(f"{where}: nothing defines {arguments[key]}")
-        defined.update(arguments[key] for key in VERBS[verb].defines if key in arguments)
-        bound.update(arguments.get("bind", {}))
-    _lint_checks(document, bound)
-    for axis in document.get("variants", {}):
-        if not re.search(rf"\$\{{{axis}[.}}]", json.dumps([document["steps"], document["then"]])):
-            raise CaseRefused(f"{name}: nothing uses the variant {axis}")
-    verbs = {next(iter(step)) for step in document["steps"]}
-    for fault in document.get("fired", ()):
-        if fault not in verbs:
-            raise CaseRefused(f"{name}: no step makes the fault {fault}")
-
-
-def _lint_checks(document: JsonObject, bound: set[str]) -> None:
-    names = [check["check"] for check in document["then"]]
-    if len(set(names)) != len(names):
-        raise CaseRefused(f"{document['case']}: two checks share a name")
-    for check in document["then"]:
-        where = f"{document['case']}: check {check['check']}"
-        kind = next(key for key in check if key != "check")
-        if kind not in CHECKS:
-            raise CaseRefused(f"{where}: there is no check {kind}")
-        _check_arguments(where, check[kind], CHECKS[kind].required, CHECKS[kind].optional)
-        _check_variables(where, check[kind], bound)
-
-
-def _check_arguments(
-    where: str, arguments: Any, required: tuple[str, ...], optional: tuple[str, ...]
-) -> None:
-    if not isinstance(arguments, dict):
-        raise CaseRefused(f"{where}: needs an object")
-    for key in required:
-        if key not in arguments:
-            raise CaseRefused(f"{where}: lacks {key}")
-    for key in arguments:
-        if key not in required and key not in optional:
-            raise CaseRefused(f"{where}: does not know {key}")
-
-
-def _check_variables(where: str, arguments: Any, bound: set[str]) -> None:
-    for variable in _VARIABLE.findall(json.dumps(arguments)):
-        if variable not in bound and variable.partition(".")[0] not in bound:
-            raise CaseRefused(f"{where}: nothing binds ${{{variable}}}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from ..referee.connection import Ended, RefereeConnection
@@ -17,7 +17,7 @@ from ..referee.scripted_server import ScriptedServer
 from ..referee.tokens import token_set
 from ..referee.welcome import welcome
 from .case import Case, Step, fill
-from .driver import CommandFailed, Driver
+from .driver import CommandFailed, Driver, DriverCrash
 from .manifest import ServerProcess
 from .matching import difference, matches, select
 from .trace import Trace
@@ -27,7 +27,11 @@ JsonObject = dict[str, Any]
 
 
 class StepFailed(Exception):
-    """Something other than what the case says came, or nothing at all."""
+    """Something other than what the case says came (`got`), or nothing at all."""
+
+    def __init__(self, text: str, got: JsonObject | None = None) -> None:
+        super().__init__(text)
+        self.got = got
 
 
 class Play:
@@ -64,24 +68,67 @@ class Play:
         if self.server is not None:
             self._variables["server.url"] = self.server.url
         for number, step in enumerate(self.case.steps, 1):
-            await self._do(number, step)
+            if self.case.control and "accepted" in step.arguments:
+                await self._do_control(number, step)
+            else:
+                await self._do(number, step)
             if step.verb in self.case.fired:
                 self.trace.marks[step.verb] = len(self.trace.events)
         if self.peer is not None:
             self.trace.most_open = self.peer.most_open
 
+    def _action(self, step: Step) -> Coroutine[Any, Any, None]:
+        arguments = self.resolve(step.arguments)
+        arguments.pop("accepted", None)
+        return VERBS[step.verb].action(self, arguments)
+
     async def _do(self, number: int, step: Step) -> None:
-        action = VERBS[step.verb].action
-        assert action is not None
         try:
             async with asyncio.timeout(self.case.seconds):
-                await self._unless_crashed(action(self, self.resolve(step.arguments)))
+                await self._unless_crashed(self._action(step))
         except TimeoutError:
             raise StepFailed(
                 f"step {number} ({step.verb}): nothing came in {self.case.seconds} s"
             ) from None
         except (StepFailed, Ended, CommandFailed, HandshakeRefused) as error:
             raise StepFailed(f"step {number} ({step.verb}): {error}") from None
+
+    async def _do_control(self, number: int, step: Step) -> None:
+        """Without the defect the step must fail, since what comes is that it was accepted."""
+        where = f"step {number} ({step.verb}) without the defect"
+        own = step.arguments.get("on")
+        accepted = {"on": own, **self.resolve(step.arguments["accepted"])}
+        # What the step itself reads makes it fail; what comes from elsewhere leaves it waiting.
+        elsewhere = "ev" in accepted or accepted["on"] != own
+        work = asyncio.create_task(self._action(step))
+        watch = [asyncio.create_task(self._elsewhere(accepted))] if elsewhere else []
+        try:
+            async with asyncio.timeout(self.case.seconds):
+                await self._unless_crashed(_first(work, *watch))
+        except TimeoutError:
+            raise StepFailed(f"{where}: nothing came in {self.case.seconds} s") from None
+        finally:
+            stopped = work.cancel()
+            await _cancel(work, *watch)
+        if stopped:
+            watch[0].result()
+            return
+        error = work.exception()
+        if error is None:
+            raise StepFailed(f"{where}: it was rejected all the same")
+        if isinstance(error, DriverCrash):
+            raise error
+        wanted = {key: value for key, value in accepted.items() if key in ("type", "upgrade")}
+        wanted.update(accepted.get("match", {}))
+        if not (isinstance(error, StepFailed) and error.got and matches(error.got, wanted)):
+            raise StepFailed(f"{where}: it was not accepted: {error}")
+
+    async def _elsewhere(self, accepted: JsonObject) -> None:
+        """Waits until a driver, or another connection, shows that something was accepted."""
+        if "ev" in accepted:
+            await self.next_event(accepted)
+        else:
+            await self.receive(accepted)
 
     async def _unless_crashed(self, action: Awaitable[None]) -> None:
         """Does a step, but no longer than the driver lives."""
@@ -91,14 +138,12 @@ class Play:
         work = asyncio.ensure_future(action)
         crash = asyncio.create_task(self._driver.crashed.wait())
         try:
-            await asyncio.wait({work, crash}, return_when=asyncio.FIRST_COMPLETED)
+            await _first(work, crash)
             if not work.done() and self._driver.crash is not None:
                 raise self._driver.crash
             await work
         finally:
-            work.cancel()
-            crash.cancel()
-            await asyncio.gather(work, crash, return_exceptions=True)
+            await _cancel(work, crash)
 
     async def end(self) -> None:
         """Lets go of every socket."""
@@ -119,7 +164,7 @@ class Play:
     def expect(self, value: JsonObject, arguments: JsonObject) -> None:
         """Raises `StepFailed` unless `match` fits the value; binds what `bind` names."""
         if not matches(value, arguments.get("match", {})):
-            raise StepFailed(difference(value, arguments["match"]))
+            raise StepFailed(difference(value, arguments["match"]), value)
         self.bind(value, arguments)
 
     def bind(self, value: JsonObject, arguments: JsonObject) -> None:
@@ -194,15 +239,21 @@ class Play:
             if message.get("type") not in arguments.get("skip", ()):
                 break
         if message.get("type") != arguments["type"]:
-            raise StepFailed(f"got {message!r:.300}, not {arguments['type']}")
+            raise StepFailed(f"got {message!r:.300}, not {arguments['type']}", message)
         self.expect(message, arguments)
         for key in arguments.get("absent", ()):
             if key in message:
-                raise StepFailed(f"{key} is there: {message[key]!r:.200}")
+                raise StepFailed(f"{key} is there: {message[key]!r:.200}", message)
 
     async def receive_end(self, arguments: JsonObject) -> None:
-        """The connection must end, with `code` where one is named."""
-        ended = await self.connection(arguments["on"]).receive_end()
+        """The connection must end next, with `code` where one is named."""
+        connection = self.connection(arguments["on"])
+        try:
+            while (message := await connection.receive()).get("type") in arguments.get("skip", ()):
+                pass
+            raise StepFailed(f"got {message!r:.300}, not the end of the connection", message)
+        except Ended as error:
+            ended = error
         if "code" in arguments and ended.code != arguments["code"]:
             raise StepFailed(f"ended with {ended.code}, not {arguments['code']}")
 
@@ -212,3 +263,13 @@ def is_wanted(event: JsonObject, wanted: JsonObject) -> bool:
     names = ("ev", "handle", "client")
     same = all(event.get(name) == wanted[name] for name in names if name in wanted)
     return same and matches(event, wanted.get("match", {}))
+
+
+async def _first(*tasks: asyncio.Future[Any]) -> None:
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

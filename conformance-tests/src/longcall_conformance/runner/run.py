@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .case import Case, CaseRefused
+from .case import Case
 from .checks import run_check
 from .driver import CommandFailed, Driver, DriverCrash
+from .lint import CaseRefused
 from .manifest import Manifest, ServerFailed
 from .play import Play, StepFailed
 from .servers import ServerPool

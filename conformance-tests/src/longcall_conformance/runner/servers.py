@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from .case import Case, CaseRefused
+from .case import Case
+from .lint import CaseRefused
 from .manifest import Manifest, ServerProcess, make_fixture
 
 

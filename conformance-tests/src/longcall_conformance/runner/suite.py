@@ -11,7 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .case import CaseRefused, load_yaml
+from .case import load_yaml
+from .lint import CaseRefused
 from .run import DriverCommand
 
 

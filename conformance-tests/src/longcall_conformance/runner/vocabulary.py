@@ -9,15 +9,15 @@ A verb is a function of `verbs/`, entered here by its decorator; a new verb is a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .play import Play
 
 JsonObject = dict[str, Any]
-Action = Callable[["Play", JsonObject], Awaitable[None]]
+Action = Callable[["Play", JsonObject], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Word:
 class Verb(Word):
     """A word that does something: `action` is what a play does with the filled in arguments."""
 
-    action: Action | None = None
+    action: Action = field(kw_only=True)
 
 
 VERBS: dict[str, Verb] = {}
@@ -52,7 +52,7 @@ def verb(
 
     def enter(action: Action) -> Action:
         assert name not in VERBS, name
-        VERBS[name] = Verb(required, optional, defines, uses, action)
+        VERBS[name] = Verb(required, optional, defines, uses, action=action)
         return action
 
     return enter
@@ -76,6 +76,8 @@ PREDEFINED: tuple[str, ...] = (
     "server.url",
     "run",
     "welcome",
+    "text",
+    "nested",
     *(
         f"jwt.{name}"
         for name in (
@@ -84,4 +86,5 @@ PREDEFINED: tuple[str, ...] = (
         )
     ),
 )  # fmt: skip
-"""Variables that every case has: urls, tokens, a whole welcome, a text unique to this play."""
+"""Variables that every case has: urls, tokens, a whole welcome, a text unique to this play;
+`${text.N}` is a text of N letters, `${nested.N}` the text of N arrays in each other."""

@@ -54,7 +54,7 @@ async def drop(play: Play, arguments: JsonObject) -> None:
     await play.connection(arguments["on"]).drop(arguments["how"])
 
 
-@verb("peer.expect_end", required=("on",), optional=("code",), uses=("on",))
+@verb("peer.expect_end", required=("on",), optional=("code", "skip"), uses=("on",))
 async def expect_end(play: Play, arguments: JsonObject) -> None:
-    """The SDK must end the connection; messages before that are passed over."""
+    """The SDK must end the connection next; `skip` names types to pass over."""
     await play.receive_end(arguments)

@@ -36,7 +36,7 @@ async def refused(play: Play, arguments: JsonObject) -> None:
             raise
         return
     await opened.close()
-    raise StepFailed("the upgrade was accepted")
+    raise StepFailed("the upgrade was accepted", {"upgrade": True})
 
 
 @verb("raw.send", required=("on", "message"), uses=("on",))
@@ -45,10 +45,14 @@ async def send(play: Play, arguments: JsonObject) -> None:
     play.connection(arguments["on"]).send(arguments["message"])
 
 
-@verb("raw.send_text", required=("on", "text"), uses=("on",))
+@verb("raw.send_text", required=("on", "text"), optional=("binary",), uses=("on",))
 async def send_text(play: Play, arguments: JsonObject) -> None:
-    """Sends a text frame as it is."""
-    play.connection(arguments["on"]).send_text(arguments["text"].encode())
+    """Sends this text as it is, in a text frame or a binary one."""
+    connection, data = play.connection(arguments["on"]), arguments["text"].encode()
+    if arguments.get("binary"):
+        connection.send_binary(data)
+    else:
+        connection.send_text(data)
 
 
 @verb("raw.send_bytes", required=("on", "hex"), uses=("on",))
@@ -65,12 +69,6 @@ async def send_large(play: Play, arguments: JsonObject) -> None:
     play.connection(arguments["on"]).send_text(head + b"a" * size + tail)
 
 
-@verb("raw.send_binary", required=("on", "text"), uses=("on",))
-async def send_binary(play: Play, arguments: JsonObject) -> None:
-    """Sends a binary frame."""
-    play.connection(arguments["on"]).send_binary(arguments["text"].encode())
-
-
 @verb(
     "raw.expect",
     required=("on", "type"),
@@ -82,9 +80,9 @@ async def expect(play: Play, arguments: JsonObject) -> None:
     await play.receive(arguments)
 
 
-@verb("raw.expect_end", required=("on", "code"), uses=("on",))
+@verb("raw.expect_end", required=("on", "code"), optional=("skip",), uses=("on",))
 async def expect_end(play: Play, arguments: JsonObject) -> None:
-    """The server must end the connection with this code."""
+    """The server must end the connection next, with this code."""
     await play.receive_end(arguments)
 
 
