@@ -15,12 +15,12 @@ from aiohttp import WSMsgType, web
 from service_harness import Desk, desk, limits
 
 from longcall_server import Handlers
-from longcall_server.auth import Authenticator, AuthSettings, create_token
+from longcall_server.auth import Authenticator, KeyRing, SigningKey, create_token
 from longcall_server.core.messages import Limits
 from longcall_server.gateway.app import GatewaySettings, create_app
 from longcall_server.gateway.context import GATEWAY
 
-AUTH = AuthSettings(b"k" * 32)
+KEY = SigningKey.of_secret(b"k" * 32)
 PROTOCOL = "longcall.v1"
 PATIENCE = 20.0
 """Seconds after which a test that waits is broken; nothing is measured by it."""
@@ -28,7 +28,7 @@ PATIENCE = 20.0
 
 def token(sub: str = "ann", *permissions: str, tenant: str = "acme", ttl_s: float = 3600) -> str:
     return create_token(
-        AUTH, sub=sub, tenant_id=tenant, permissions=permissions or ("request:*",), ttl_s=ttl_s
+        KEY, sub=sub, tenant_id=tenant, permissions=permissions or ("request:*",), ttl_s=ttl_s
     )
 
 
@@ -132,6 +132,7 @@ async def gateway(
     *,
     bounds: Limits | None = None,
     settings: GatewaySettings | None = None,
+    authenticator: Authenticator | None = None,
     ready: Callable[[], bool] = lambda: True,
     **options: Any,
 ) -> AsyncIterator[Harness]:
@@ -143,7 +144,7 @@ async def gateway(
             service=made.service,
             store=made.node.store,
             bus=made.node.bus,
-            authenticator=Authenticator(AUTH),
+            authenticator=authenticator or Authenticator(KeyRing([KEY.public])),
             limits=bounds,
             settings=settings or GatewaySettings(files_dir=folder, close_timeout_ms=500),
             ready=ready,

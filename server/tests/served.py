@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from longcall_server.auth import AuthSettings, create_token
+from longcall_server.auth import SigningKey, create_token
 
 SECRET = "a-secret-of-the-durability-tests-only"
 
@@ -93,7 +93,7 @@ async def _ready(process: asyncio.subprocess.Process, path: Path) -> dict[str, A
 async def connection(url: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """A welcomed connection of the one user of these tests."""
     token = create_token(
-        AuthSettings(secret=SECRET.encode()),
+        SigningKey.of_secret(SECRET.encode()),
         sub="alice",
         tenant_id="acme",
         permissions=["request:*"],

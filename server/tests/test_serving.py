@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line up to the point where a server would start."""
 
+import asyncio
 import re
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from longcall_server import __version__
 from longcall_server.__main__ import main
-from longcall_server.auth import Authenticator, AuthSettings
+from longcall_server.auth import Authenticator, KeyRing, secret_key
 from longcall_server.config import GATEWAY_SETTINGS, Settings
 from longcall_server.serving import LoadError, load_handlers
 from longcall_server.stores.base import Owner
@@ -104,7 +105,8 @@ def test_a_token_is_made_with_the_key_of_the_environment(
     monkeypatch.setenv("LONGCALL_JWT_SECRET", SECRET)
     assert run(*arguments, "--permission", "requests:read:tenant", "--ttl", "24h") == 0
     token = capsys.readouterr().out.strip()
-    principal = Authenticator(AuthSettings(SECRET.encode())).verify(token)
+    ring = KeyRing([secret_key(SECRET.encode())])
+    principal = asyncio.run(Authenticator(ring).verify(token))
     assert principal.owner == Owner("acme", "alice")
     assert principal.permissions == {"request:*", "requests:read:tenant"}
     assert run(*arguments, "--ttl", "long") == 2

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from longcall_server import __version__
-from longcall_server.auth import Authenticator, AuthSettings
+from longcall_server.auth import Authenticator, KeyRing, SigningKey, TokenRules
 from longcall_server.config import Settings, SettingsError, milliseconds
 from longcall_server.config.names import ANY
 from longcall_server.core.codes import CloseCode
@@ -35,7 +35,7 @@ class Server(Node):
 
     def __init__(self, settings: Settings, handlers: Handlers, *, claims: bool = True) -> None:
         super().__init__(settings, handlers, claims=claims, follows=True)
-        self._auth = auth_settings(settings)
+        self._authenticator = authenticator(settings)
         self._ready = False
         self._port = settings.port
         self._app: web.Application | None = None
@@ -75,7 +75,7 @@ class Server(Node):
             service=service,
             store=parts.store,
             bus=parts.bus,
-            authenticator=Authenticator(self._auth),
+            authenticator=self._authenticator,
             limits=limits,
             settings=gateway_settings(settings, parts.files.root),
             ready=lambda: self._ready,
@@ -116,15 +116,16 @@ class Server(Node):
         await asyncio.gather(gone, quick, return_exceptions=True)
 
 
-def auth_settings(settings: Settings) -> AuthSettings:
-    """How tokens are made and verified; raises `SettingsError` without a key."""
+def authenticator(settings: Settings) -> Authenticator:
+    """How tokens are verified; raises `SettingsError` without a key."""
     if settings.jwt_secret is None:
         raise SettingsError("LONGCALL_JWT_SECRET: the key of the tokens is not set")
-    return AuthSettings(
-        secret=settings.jwt_secret.get_secret_value().encode(),
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
+    secret = SigningKey.of_secret(settings.jwt_secret.get_secret_value().encode())
+    rules = TokenRules(
+        issuers=[settings.jwt_issuer] if settings.jwt_issuer else (),
+        audiences=[settings.jwt_audience] if settings.jwt_audience else (),
     )
+    return Authenticator(KeyRing([secret.public]), rules)
 
 
 def protocol_limits(settings: Settings) -> Limits:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from longcall_server import __version__
-from longcall_server.auth import AuthSettings, create_token
+from longcall_server.auth import SigningKey, create_token
 from longcall_server.config import Settings, SettingsError, load_settings
 from longcall_server.handlers import Handlers, RegistrationError
 from longcall_server.stores.base import StoreUnavailable
@@ -125,13 +125,14 @@ def make_token(
     """A token as the server of the same settings accepts it; raises `SettingsError`."""
     if settings.jwt_secret is None:
         raise SettingsError(_NO_KEY)
-    auth = AuthSettings(
-        secret=settings.jwt_secret.get_secret_value().encode(),
+    return create_token(
+        SigningKey.of_secret(settings.jwt_secret.get_secret_value().encode()),
+        sub=sub,
+        tenant_id=tenant,
+        permissions=permissions,
+        ttl_s=ttl.total_seconds(),
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
-    )
-    return create_token(
-        auth, sub=sub, tenant_id=tenant, permissions=permissions, ttl_s=ttl.total_seconds()
     )
 
 

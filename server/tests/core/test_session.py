@@ -271,6 +271,32 @@ def test_a_refused_refresh_leaves_the_old_token_in_force() -> None:
     assert close.code is CloseCode.UNAUTHORIZED
 
 
+@pytest.mark.clause("3.1.11", "10.42.1")
+def test_a_token_that_cannot_be_judged_is_not_refused_but_put_off() -> None:
+    session = new_session()
+    session.receive('{"type":"hello","token":"t"}', T0)
+    assert session.unverifiable("no keys") == [Close(CloseCode.TRY_AGAIN_LATER, "no keys")]
+    session = open_session()
+    session.receive('{"type":"refresh","token":"new"}', T0)
+    error = only(session.unverifiable("no keys"))
+    assert (error["reply_to"], error["error"]["code"]) == ("refresh", "UNAVAILABLE")
+    assert error["error"]["retryable"]
+    session.state.heartbeat.next_at = T0 + 9 * HOUR
+    assert session.handle_timeout(T0 + HOUR - 1) == []
+    assert session.next_timeout() == T0 + HOUR
+
+
+@pytest.mark.clause("4.2.4")
+def test_a_hello_in_time_is_in_time_however_long_its_token_takes_to_verify() -> None:
+    session = new_session()
+    deadline = session.next_timeout()
+    assert deadline is not None
+    session.receive('{"type":"hello","token":"t"}', deadline - 1)
+    assert session.next_timeout() is None
+    assert session.handle_timeout(deadline) == []
+    assert only(session.authenticated(Who(), deadline + 1))["type"] == "welcome"
+
+
 def test_no_output_shows_a_token() -> None:
     session = new_session()
     (verify,) = session.receive('{"type":"hello","token":"secret"}', T0)

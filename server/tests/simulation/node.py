@@ -74,7 +74,7 @@ class InOrder(MutableSet[T], Generic[T]):
 class Tokens:
     """Stands for the verifier of tokens: `tenant/sub` is a token."""
 
-    def verify(self, token: str) -> Principal:
+    async def verify(self, token: str) -> Principal:
         owner = Owner(*token.split("/"))
         return Principal(owner, frozenset({"request:*"}), 2_000_000_000_000, principal_id(owner))
 

@@ -7,7 +7,8 @@ one message and taken up again before the next.
 
     receive(text, now)            -> outputs
     authenticated(identity, now)  -> outputs   the answers to a VerifyToken
-    rejected(now)                 -> outputs
+    rejected(reason)              -> outputs
+    unverifiable(reason)          -> outputs
     handle_timeout(now)           -> outputs   at next_timeout()
     goaway(reason, delay)         -> outputs
 
@@ -68,7 +69,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class VerifyToken:
-    """Verify the token, then call `authenticated` or `rejected` before the next `receive`."""
+    """Verify the token; `authenticated`, `rejected` or `unverifiable` comes before `receive`."""
 
     token: str = field(repr=False)
 
@@ -203,6 +204,16 @@ class Session:
         # PROTOCOL 10.42: the old token stays in force.
         return [_refuse("refresh", ErrorCode.UNAUTHORIZED, reason)]
 
+    def unverifiable(self, reason: str) -> list[Output]:
+        """Whether the token is good cannot be known right now (PROTOCOL 3.1.11)."""
+        state = self.state
+        verified, state.verifying = state.verifying, None
+        if state.phase is Phase.CLOSED:
+            return []
+        if verified == "hello":
+            return [self._close(CloseCode.TRY_AGAIN_LATER, reason)]
+        return [_refuse("refresh", ErrorCode.UNAVAILABLE, reason)]
+
     def goaway(self, reason: str, reconnect_after_ms: int) -> list[Output]:
         """The server drains. Before the welcome it is kept until then."""
         frame = frames.goaway(reason, reconnect_after_ms)
@@ -215,7 +226,8 @@ class Session:
         """When `handle_timeout` has something to do."""
         state = self.state
         if state.phase is Phase.HELLO:
-            return state.hello_deadline
+            # A hello that has come is in time (PROTOCOL 4.2.4), however long it takes to verify.
+            return state.hello_deadline if state.verifying is None else None
         if state.phase is Phase.OPEN:
             return min(state.expires_at, state.heartbeat.next_at)
         return None
@@ -224,7 +236,7 @@ class Session:
         """Does what is due at `now`; nothing before `next_timeout`."""
         state = self.state
         if state.phase is Phase.HELLO:
-            if now >= state.hello_deadline:
+            if state.verifying is None and now >= state.hello_deadline:
                 return [self._close(CloseCode.TOO_SLOW, "no hello in time")]
         elif state.phase is Phase.OPEN:
             if now >= state.expires_at:

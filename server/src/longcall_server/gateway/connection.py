@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from aiohttp import WSMsgType, web
 
-from longcall_server.auth import AuthError, Principal
+from longcall_server.auth import AuthError, KeysUnavailable, Principal
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.session import (
     Close,
@@ -56,6 +56,7 @@ class Connection:
         "_session",
         "_timer",
         "_timer_at",
+        "_verifying",
         "_ws",
     )
 
@@ -110,6 +111,7 @@ class Connection:
         self._timer_at = 0
         self._closing: asyncio.Task[None] | None = None
         self._pause: asyncio.Future[None] | None = None
+        self._verifying: asyncio.Timeout | None = None
         self._is_holding = False
         self._said_goaway = False
 
@@ -123,7 +125,10 @@ class Connection:
                 if message.type is WSMsgType.TEXT:
                     now = clock()
                     for output in session.receive(message.data, now):
-                        self._carry_out(output, now)
+                        if isinstance(output, VerifyToken):
+                            await self._verify(output.token)
+                        else:
+                            self._carry_out(output, now)
                 elif message.type is WSMsgType.BINARY:
                     self.close(CloseCode.BINARY_FRAME, "messages are text")
                 else:
@@ -153,6 +158,8 @@ class Connection:
         self._outbox.shut()
         if self._pause is not None and not self._pause.done():
             self._pause.set_result(None)
+        if self._verifying is not None:
+            self._verifying.reschedule(asyncio.get_running_loop().time())
         timeout_ms = self._gateway.settings.close_timeout_ms
         self._closing = asyncio.create_task(
             self._outbox.close(int(code), reason, timeout_ms), name="longcall close"
@@ -180,21 +187,38 @@ class Connection:
                 self._outbox.post(text)
             case Close(code, reason):
                 self.close(code, reason)
-            case VerifyToken(token):
-                for answer in self._verify(token, now):
-                    self._carry_out(answer, now)
-                self._arm()
+            case VerifyToken():
+                raise AssertionError("what the session answers verifies no token")
             case _:
                 assert self._principal is not None  # nothing is handed out before the welcome
                 self._decider.decide(self._principal, output, now)
 
-    def _verify(self, token: str, now: int) -> Iterable[Output]:
+    async def _verify(self, token: str) -> None:
+        """Nothing more is read until it is known who is asking: that may take a fetch of keys."""
+        outputs = await self._verified(token)
+        now = self._gateway.clock()
+        for output in outputs:
+            self._carry_out(output, now)
+        self._arm()
+
+    async def _verified(self, token: str) -> Iterable[Output]:
+        session = self._session
+        self._is_holding = True
         try:
-            principal = self._gateway.authenticator.verify(token)
+            # Bounded by the authenticator; a close ends it at once.
+            async with asyncio.timeout(None) as self._verifying:
+                principal = await self._gateway.authenticator.verify(token)
         except AuthError as error:
-            return self._session.rejected(str(error))
-        outputs = self._session.authenticated(principal, now)
-        if self._session.state.principal_id == principal.principal_id:
+            return session.rejected(str(error))
+        except KeysUnavailable as error:
+            return session.unverifiable(str(error))
+        except TimeoutError:
+            return ()
+        finally:
+            self._is_holding = False
+            self._verifying = None
+        outputs = session.authenticated(principal, self._gateway.clock())
+        if session.state.principal_id == principal.principal_id:
             # PROTOCOL 10.42: its permissions hold from here on.
             self._principal = principal
         return outputs
