@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from longcall_server.bus.base import Bus
+from longcall_server.bus.base import MAX_ANNOUNCEMENT_BYTES, Announcement, Audience, Bus
 from longcall_server.bus.doorbell import DoorbellBus, engine, peer, rings
 from longcall_server.bus.local import LocalBus
-from longcall_server.bus.suite import KEY, LAST, PATIENCE, BusSuite, Follower, Heard
+from longcall_server.bus.suite import KEY, LAST, PATIENCE, WORD, BusSuite, Follower, Heard
 from longcall_server.stores.base import Owner, RequestKey, StoredProgress
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
@@ -142,12 +142,16 @@ async def test_where_there_are_no_sockets_one_is_warned_and_hears_oneself(
     assert "they will poll: [Errno 95] Operation not supported" in caplog.text
 
 
-async def test_one_who_does_not_follow_is_not_told_of_requests(tmp_path: Path) -> None:
+async def test_one_who_does_not_follow_hears_of_cancels_and_work_alone(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path) as here, opened(tmp_path, follows=False) as there:
         await acquainted(here, there)
         follower, cancels = Follower(), Heard[RequestKey]()
         there.watch_request(KEY, follower)
+        there.watch_announcements(follower.heard.add)
         there.watch_cancels(cancels.add)
+        assert here.announce(WORD) == 0
         assert here.progress_reported(KEY, StoredProgress(1, 1, "x" * 1_000_000))
         here.request_changed(KEY)
         here.cancel_requested(LAST)
@@ -229,6 +233,8 @@ async def test_nonsense_is_passed_over_and_logged(
         b'[["changed"]]',
         b'[["changed",1,2,3]]',
         b'[["progress","acme","alice","a","1",1,"{}"]]',
+        b'[["announce","1",null,null,null,{}]]',
+        b'[["announce","1",1,null,null,"{}"]]',
         b'[["of another version","acme"],null,{},1]',
         json.dumps([["work"], "x" * rings.MAX_DATAGRAM]).encode(),
     ]
@@ -269,11 +275,17 @@ async def test_a_peer_that_takes_nothing_blocks_nobody_and_hears_the_rest_later(
             here.request_changed(RequestKey(Owner("acme", "alice"), f"r-{number}"))
             if number % 100 == 0:
                 await asyncio.sleep(0)
-        here.request_changed(LAST)
-        await follower.heard.until("changed")
         waits = here._peers[str(stuck._name)]
         assert waits.is_full
         assert len(waits._waiting) <= peer.MAX_WAITING
+        for _ in range(1_000):
+            here.announce(Announcement("x" * MAX_ANNOUNCEMENT_BYTES, Audience()))
+            await asyncio.sleep(0)
+        here.request_changed(LAST)
+        await follower.heard.until("changed")
+        parts = [part for ring in waits._waiting.values() for part in ring]
+        text = sum(len(part) for part in parts if isinstance(part, str))
+        assert text == waits._waiting_chars <= peer.MAX_WAITING_CHARS
         loop.add_reader(stuck._ear, stuck._hear)
         await stuck_follower.heard.until("changed")
         await until(lambda: not waits.is_full)

@@ -8,7 +8,7 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
-from longcall_server.bus.base import RequestListener
+from longcall_server.bus.base import Announcement, RequestListener
 from longcall_server.bus.local import LocalBus
 from longcall_server.stores.base import RequestKey, StoredProgress
 from simulation.weather import Weather
@@ -100,6 +100,10 @@ class ShakyBus:
     def work_available(self) -> None:
         self._bells.ring(self._local, "work_available")
 
+    def announce(self, announcement: Announcement) -> int:
+        self._bells.ring(self._local, "announce", announcement)
+        return len(self._bells.nodes) - 1
+
     def watch_request(self, key: RequestKey, listener: RequestListener) -> Callable[[], None]:
         return self._local.watch_request(key, listener)
 
@@ -108,3 +112,6 @@ class ShakyBus:
 
     def watch_work(self, callback: Callable[[], None]) -> Callable[[], None]:
         return self._local.watch_work(callback)
+
+    def watch_announcements(self, callback: Callable[[Announcement], None]) -> Callable[[], None]:
+        return self._local.watch_announcements(callback)

@@ -1,17 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """The seam to the bus: a doorbell between those who write and those who read.
 
-It carries wake-ups and live progress. It may lose or repeat: whoever is woken reads the store, and
-a slow poll repairs what was lost (PROTOCOL 10.34). Callbacks are called on the event loop, must be
+It carries wake-ups, live progress and announcements. It may lose or repeat: whoever is woken reads
+the store, and a slow poll repairs what was lost (PROTOCOL 10.34). Announcements alone stand nowhere
+else (PROTOCOL 4.7.4): one that is lost is lost. Callbacks are called on the event loop, must be
 quick and must not raise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-from longcall_server.stores.base import RequestKey, StoredProgress
+from longcall_server.stores.base import Owner, RequestKey, StoredProgress
+
+MAX_ANNOUNCEMENT_BYTES: Final = 16_384
+"""The longest announcement, as it is sent; every bus carries it."""
+MAX_NAME_CHARS: Final = 256
+"""The longest name in an audience."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom an announcement is for: the connections that everything named here fits; all of them
+    where nothing is named."""
+
+    tenant_id: str | None = None
+    sub: str | None = None
+    """Of this tenant."""
+    connection_id: str | None = None
+
+    def __contains__(self, connection: tuple[str, Owner]) -> bool:
+        """Whether a connection, by its id and its owner, is one of them."""
+        connection_id, owner = connection
+        return (
+            self.connection_id in (None, connection_id)
+            and self.tenant_id in (None, owner.tenant_id)
+            and self.sub in (None, owner.sub)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An operator's word (PROTOCOL 4.7)."""
+
+    frame: str
+    """The message as it is sent."""
+    audience: Audience
 
 
 class RequestListener(Protocol):
@@ -25,7 +61,8 @@ class RequestListener(Protocol):
 
 
 class Bus(Protocol):
-    """Wake-ups and live progress between the parts of one server, and between servers."""
+    """Wake-ups, live progress and announcements between the parts of one server, and between
+    servers."""
 
     def request_changed(self, key: RequestKey) -> None:
         """Rings for those who follow this request."""
@@ -43,6 +80,9 @@ class Bus(Protocol):
     def work_available(self) -> None:
         """Rings for workers: something may be due."""
 
+    def announce(self, announcement: Announcement) -> int:
+        """Hands an announcement to every gateway; to how many other processes it is on its way."""
+
     def watch_request(self, key: RequestKey, listener: RequestListener) -> Callable[[], None]:
         """Follows one request; returns the function that ends it."""
 
@@ -51,3 +91,6 @@ class Bus(Protocol):
 
     def watch_work(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Hears of work; returns the function that ends it."""
+
+    def watch_announcements(self, callback: Callable[[Announcement], None]) -> Callable[[], None]:
+        """Hears of announcements; returns the function that ends it."""

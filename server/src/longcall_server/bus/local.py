@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Generic, ParamSpec
 
-from longcall_server.bus.base import RequestListener
+from longcall_server.bus.base import Announcement, RequestListener
 from longcall_server.stores.base import RequestKey, StoredProgress
 
 _log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class LocalBus:
         self._followers: dict[RequestKey, dict[object, RequestListener]] = {}
         self._cancels: _Bell[[RequestKey]] = _Bell()
         self._work: _Bell[[]] = _Bell()
+        self._announcements: _Bell[[Announcement]] = _Bell()
 
     def request_changed(self, key: RequestKey) -> None:
         """Rings for those who follow this request."""
@@ -50,6 +51,11 @@ class LocalBus:
         """Rings for workers: something may be due."""
         self._work.ring()
 
+    def announce(self, announcement: Announcement) -> int:
+        """Hands an announcement to the gateways of this process; there is no other."""
+        self._announcements.ring(announcement)
+        return 0
+
     def watch_request(self, key: RequestKey, listener: RequestListener) -> Callable[[], None]:
         """Follows one request; returns the function that ends it."""
         token = object()
@@ -69,6 +75,10 @@ class LocalBus:
     def watch_work(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Hears of work; returns the function that ends it."""
         return self._work.watch(callback)
+
+    def watch_announcements(self, callback: Callable[[Announcement], None]) -> Callable[[], None]:
+        """Hears of announcements; returns the function that ends it."""
+        return self._announcements.watch(callback)
 
 
 class _Bell(Generic[_P]):

@@ -21,12 +21,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, TypeVar
 
-from longcall_server.bus.base import Bus
+from longcall_server.bus.base import (
+    MAX_ANNOUNCEMENT_BYTES,
+    MAX_NAME_CHARS,
+    Announcement,
+    Audience,
+    Bus,
+)
 from longcall_server.stores.base import Owner, RequestKey, StoredProgress
 
 KEY = RequestKey(Owner("acme", "alice"), "a")
 OTHER = RequestKey(Owner("acme", "bob"), "a")
 STRANGE = RequestKey(Owner("ü\ud800", 'q"\\'), "a:b")
+WORD = Announcement('{"type":"announcement"}', Audience())
 LAST = RequestKey(Owner("acme", "alice"), "the-last")
 PATIENCE = 20.0
 """Seconds after which something that is waited for is said to be lost."""
@@ -108,12 +115,14 @@ class BusSuite:
             here.watch_request(KEY, follower)
             here.watch_cancels(heard.append)
             here.watch_work(lambda: heard.append("work"))
+            here.watch_announcements(heard.append)
             here.request_changed(KEY)
             here.progress_reported(KEY, report)
             here.cancel_requested(KEY)
             here.work_available()
+            here.announce(WORD)
             assert follower.heard.all == ["changed", report]
-            assert heard == [KEY, "work"]
+            assert heard == [KEY, "work", WORD]
 
     async def test_progress_arrives_and_the_newest_comes_last(self) -> None:
         async with self.buses() as (here, there):
@@ -155,6 +164,26 @@ class BusSuite:
             await work.until("there")
             assert await cancels.until(KEY) == [KEY, KEY]
 
+    async def test_announcements_reach_everybody_who_watches_as_they_were_made(self) -> None:
+        name, longest = "n" * MAX_NAME_CHARS, '"' * MAX_ANNOUNCEMENT_BYTES
+        words = [
+            Announcement("to all", Audience()),
+            Announcement("to a tenant", Audience("ü\u0000")),
+            Announcement("to a user", Audience("acme", 'q"\\')),
+            Announcement("to a connection", Audience(connection_id="c-1")),
+            Announcement("said twice", Audience()),
+            Announcement("said twice", Audience()),
+            Announcement(longest, Audience("\u0000" * MAX_NAME_CHARS, name, name)),
+        ]
+        async with self.buses() as (here, there):
+            heard: list[Heard[Announcement]] = [Heard(), Heard()]
+            here.watch_announcements(heard[0].add)
+            there.watch_announcements(heard[1].add)
+            others = {here.announce(word) for word in words}
+            assert others == {0 if here is there else 1}
+            for one in heard:
+                assert await one.until(words[-1]) == words
+
     async def test_a_burst_is_heard_whole(self) -> None:
         async with self.buses() as (here, there):
             keys = [RequestKey(Owner("acme", "alice"), f"r-{number}") for number in range(2_000)]
@@ -174,6 +203,7 @@ class BusSuite:
                 there.watch_request(KEY, gone),
                 there.watch_cancels(heard.append),
                 there.watch_work(lambda: heard.append("work")),
+                there.watch_announcements(heard.append),
             ]
             there.watch_request(LAST, stays)
             for _ in range(2):
@@ -182,6 +212,7 @@ class BusSuite:
             here.request_changed(KEY)
             here.cancel_requested(KEY)
             here.work_available()
+            here.announce(WORD)
             here.request_changed(LAST)
             await stays.heard.until("changed")
             assert (gone.heard.all, heard) == ([], [])
@@ -197,6 +228,8 @@ class BusSuite:
             there.watch_request(KEY, good)
             there.watch_cancels(trouble)
             there.watch_work(trouble)
+            there.watch_announcements(trouble)
+            here.announce(WORD)
             here.cancel_requested(KEY)
             here.work_available()
             here.request_changed(KEY)

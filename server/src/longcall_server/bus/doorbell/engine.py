@@ -3,7 +3,7 @@
 
 A ring is heard in its own process before the ringing call returns, and in the others a turn of the
 event loop later. It may be lost: on a peer that has just come or that takes nothing for long, and
-in a crash. So whoever listens also polls (PROTOCOL 10.34).
+in a crash. So whoever listens also polls (PROTOCOL 10.34); of an announcement nothing else tells.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from longcall_server.bus.base import Bus, RequestListener
+from longcall_server.bus.base import Announcement, Bus, RequestListener
 from longcall_server.bus.doorbell import rings
 from longcall_server.bus.doorbell.folder import BellFolder, is_peer_follower
 from longcall_server.bus.doorbell.peer import Peer
@@ -130,6 +130,12 @@ class DoorbellBus:
         self._local.work_available()
         self._ring(rings.WORK)
 
+    def announce(self, announcement: Announcement) -> int:
+        """Hands an announcement to the gateways here, and to the other processes that have one."""
+        self._local.announce(announcement)
+        self._ring(rings.announce(announcement), to_followers=True)
+        return sum(peer.is_follower for peer in self._peers.values())
+
     def watch_request(self, key: RequestKey, listener: RequestListener) -> Callable[[], None]:
         """Follows one request; returns the function that ends it."""
         return self._local.watch_request(key, listener)
@@ -141,6 +147,10 @@ class DoorbellBus:
     def watch_work(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Hears of work; returns the function that ends it."""
         return self._local.watch_work(callback)
+
+    def watch_announcements(self, callback: Callable[[Announcement], None]) -> Callable[[], None]:
+        """Hears of announcements; returns the function that ends it."""
+        return self._local.watch_announcements(callback)
 
     # --- To the others ----------------------------------------------------------------------------
 

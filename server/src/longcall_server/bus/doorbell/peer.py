@@ -12,6 +12,8 @@ _log = logging.getLogger(__name__)
 
 MAX_WAITING = 4_096
 """The most rings that wait for a peer who takes none; the oldest are lost."""
+MAX_WAITING_CHARS = 4_194_304
+"""The most text of all these rings."""
 
 
 class Peer:
@@ -24,14 +26,17 @@ class Peer:
         self.is_full = False
         """Its buffer took nothing at the last try."""
         self._waiting: dict[Ring, Ring] = {}
+        self._waiting_chars = 0
         self._packet: bytes | None = None
         """The datagram that is sent next, once one was refused."""
 
     def add(self, ring: Ring) -> None:
         """Has a ring sent at the next `flush`."""
-        self._waiting[subject(ring)] = ring
-        if len(self._waiting) > MAX_WAITING:
-            del self._waiting[next(iter(self._waiting))]
+        about = subject(ring)
+        self._waiting_chars += _chars(ring) - _chars(self._waiting.get(about, ()))
+        self._waiting[about] = ring
+        while len(self._waiting) > MAX_WAITING or self._waiting_chars > MAX_WAITING_CHARS:
+            self._take(next(iter(self._waiting)))
 
     def flush(self) -> None:
         """Sends what waits until nothing is left or the peer `is_full`.
@@ -63,5 +68,12 @@ class Peer:
                 size = 2
             else:
                 parts.append(part)
-            del self._waiting[about]
+            self._take(about)
         return datagram(parts)
+
+    def _take(self, about: Ring) -> None:
+        self._waiting_chars -= _chars(self._waiting.pop(about))
+
+
+def _chars(ring: Ring) -> int:
+    return sum(len(part) for part in ring if isinstance(part, str))

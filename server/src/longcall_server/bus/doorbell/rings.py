@@ -11,9 +11,10 @@ Kinds that are not known are passed over, so that two versions of the program un
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 
-from longcall_server.bus.base import Bus
+from longcall_server.bus.base import Announcement, Audience, Bus
 from longcall_server.stores.base import Owner, RequestKey, StoredProgress
 
 MAX_DATAGRAM = 65_536
@@ -21,7 +22,7 @@ MAX_DATAGRAM = 65_536
 MAX_BODY = 8_192
 """The most characters of a progress report that travels: with four bytes each it has room."""
 
-Ring = tuple[str | int, ...]
+Ring = tuple[str | int | None, ...]
 WORK: Ring = ("work",)
 HELLO: Ring = ("hello",)
 """Somebody new is in the folder."""
@@ -40,6 +41,12 @@ def cancel(key: RequestKey) -> Ring:
 def progress(key: RequestKey, report: StoredProgress) -> Ring:
     """Live progress."""
     return ("progress", *_names(key), report.attempt, report.version, report.body)
+
+
+def announce(announcement: Announcement) -> Ring:
+    """An announcement; its name keeps it apart from all others."""
+    to, name = announcement.audience, secrets.token_hex(8)
+    return ("announce", name, to.tenant_id, to.sub, to.connection_id, announcement.frame)
 
 
 def subject(ring: Ring) -> Ring:
@@ -78,6 +85,15 @@ def ring_all(received: bytes, bus: Bus, on_hello: Callable[[], None]) -> None:
                 bus.progress_reported(_key(tenant_id, sub, id), report)
             case ["cancel", str(tenant_id), str(sub), str(id)]:
                 bus.cancel_requested(_key(tenant_id, sub, id))
+            case [
+                "announce",
+                str(),
+                str() | None as tenant_id,
+                str() | None as sub,
+                str() | None as connection_id,
+                str(frame),
+            ]:
+                bus.announce(Announcement(frame, Audience(tenant_id, sub, connection_id)))
             case ["work"]:
                 bus.work_available()
             case ["hello"]:
