@@ -431,6 +431,19 @@ def test_a_goaway_before_the_welcome_follows_it() -> None:
     ]
 
 
+@pytest.mark.clause("4.2.7", "4.7.4")
+def test_an_announcement_is_for_those_who_are_welcome_and_kept_for_nobody() -> None:
+    session, frame = new_session(), '{"type":"announcement"}'
+    assert session.announce(frame) == []
+    session.receive('{"type":"hello","token":"t"}', T0)
+    assert session.announce(frame) == []
+    welcomed = session.authenticated(Who(), T0)
+    assert [message["type"] for message in sent(welcomed)] == ["welcome"]
+    assert session.announce(frame) == [Send(frame)]
+    session.close()
+    assert session.announce(frame) == []
+
+
 def test_a_session_can_be_stored_after_each_message_and_taken_up_again() -> None:
     config = settings(message_burst=3, messages_per_minute=60)
     stored = SessionState.new(config, "c1", T0)

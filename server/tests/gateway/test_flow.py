@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
-from gateway_harness import Harness, Peer, gateway
+from gateway_harness import Harness, gateway
+from gateway_readers import connections, slow_reader, unsent
 from gateway_stage import Stage, code, is_terminal, until_last_replay
 from service_harness import limits
 
@@ -262,31 +261,6 @@ async def test_silent_clients_are_pinged_and_then_closed(
 
 
 # --- Slow readers --------------------------------------------------------------------------------
-
-
-async def slow_reader(at: Harness) -> Peer:
-    """A client with small buffers that has not begun to read."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-
-    def make(_: Any) -> socket.socket:
-        return sock
-
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=make))
-    at._sessions.append(session)
-    ws = await session.ws_connect(at.url, protocols=("longcall.v1",), max_msg_size=0)
-    return Peer(ws)
-
-
-def unsent(at: Harness) -> int:
-    """The most that any connection holds."""
-    return max(c._outbox._transport.get_write_buffer_size() for c in connections(at))
-
-
-def connections(at: Harness) -> list[Connection]:
-    """Those that are open."""
-    return [c for c in at.app[GATEWAY].connections if isinstance(c, Connection)]
 
 
 @pytest.mark.clause("6.4.1", "10.25.3")

@@ -11,6 +11,7 @@ from typing import Final
 from longcall_server.stores.base import Owner
 
 READ_TENANT: Final = "requests:read:tenant"
+ADMIN: Final = "admin"
 _REQUEST: Final = "request:"
 
 
@@ -36,6 +37,11 @@ class Principal:
     def may_list(self, sub: str) -> bool:
         """Whether the requests of this subject of the tenant may be listed (PROTOCOL 3.4.4)."""
         return sub == self.owner.sub or READ_TENANT in self.permissions
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether they may do what operators do over the network (PROTOCOL 3.5.7)."""
+        return ADMIN in self.permissions
 
 
 def principal_id(owner: Owner) -> str:

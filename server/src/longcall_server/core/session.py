@@ -11,6 +11,7 @@ one message and taken up again before the next.
     unverifiable(reason)          -> outputs
     handle_timeout(now)           -> outputs   at next_timeout()
     goaway(reason, delay)         -> outputs
+    announce(frame)               -> outputs
 
 The caller carries the outputs out in their order. A client's message among them has passed every
 check of the session and is the caller's to decide.
@@ -221,6 +222,10 @@ class Session:
             return [Send(frame)]
         self.state.farewell = frame
         return []
+
+    def announce(self, frame: str) -> list[Send]:
+        """An operator's word; nobody hears it before the welcome (PROTOCOL 4.2.7, 4.7.4)."""
+        return [Send(frame)] if self.state.phase is Phase.OPEN else []
 
     def next_timeout(self) -> int | None:
         """When `handle_timeout` has something to do."""

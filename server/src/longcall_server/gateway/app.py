@@ -13,7 +13,7 @@ from longcall_server.auth import Authenticator
 from longcall_server.bus.base import Bus
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits
-from longcall_server.gateway import http
+from longcall_server.gateway import announcing, http
 from longcall_server.gateway.context import GATEWAY, Gateway, GatewaySettings
 from longcall_server.gateway.entrance import ENTRANCE, Entrance, entrance
 from longcall_server.gateway.problems import problems
@@ -37,7 +37,10 @@ def create_app(
     ready: Callable[[], bool] = lambda: True,
 ) -> web.Application:
     """Builds the application; `ready` says what `/readyz` tells. Times are of the store's clock."""
-    app = web.Application(middlewares=[problems, entrance])
+    app = web.Application(
+        middlewares=[problems, entrance],
+        client_max_size=limits.max_message_bytes,  # PROTOCOL 8.1.6
+    )
     app[ENTRANCE] = Entrance(settings.entrance)
     app[GATEWAY] = Gateway(
         service=service,
@@ -50,8 +53,10 @@ def create_app(
     )
     app.router.add_get("/v1/connect", connect, allow_head=False)
     app.router.add_get("/v1/requests/{id}/files/{name}", http.file)
+    app.router.add_post("/v1/announcements", announcing.announce)
     app.router.add_get("/healthz", http.healthz)
     app.router.add_get("/readyz", http.readyz)
+    app.cleanup_ctx.append(announcing.told)
     app.on_shutdown.append(_shut_down)
     return app
 

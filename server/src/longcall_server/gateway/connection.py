@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from aiohttp import WSMsgType, web
 
 from longcall_server.auth import AuthError, KeysUnavailable, Principal
+from longcall_server.bus.base import Announcement
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.session import (
     Close,
@@ -149,6 +150,14 @@ class Connection:
         if not self._said_goaway:
             self._said_goaway = True
             self._post(self._session.goaway(reason, reconnect_after_ms))
+
+    def announce(self, announcement: Announcement) -> None:
+        """Says an operator's word if it is for this client, when there is room for it."""
+        if self._principal is None:
+            return
+        if (self._session.state.connection_id, self._principal.owner) in announcement.audience:
+            for output in self._session.announce(announcement.frame):
+                self._feed.say(output.text)
 
     def close(self, code: CloseCode | int, reason: str) -> None:
         """Begins to close; what is under way is given up, nothing that is stored is lost."""

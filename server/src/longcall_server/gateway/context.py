@@ -11,8 +11,9 @@ from typing import Protocol
 
 from aiohttp import web
 
+from longcall_server.announcements import Announcer
 from longcall_server.auth import Authenticator
-from longcall_server.bus.base import Bus
+from longcall_server.bus.base import Announcement, Bus
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits, Software
 from longcall_server.core.session import SessionSettings
@@ -52,10 +53,13 @@ class GatewaySettings:
 
 
 class OpenConnection(Protocol):
-    """A connection, as the drain sees it."""
+    """A connection, as those see it who have something to say to all of them."""
 
     def goaway(self, reason: str, reconnect_after_ms: int) -> None:
         """Asks the client to move over."""
+
+    def announce(self, announcement: Announcement) -> None:
+        """Says an operator's word, if it is for this client."""
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Begins to close it."""
@@ -73,6 +77,7 @@ class Gateway:
     settings: GatewaySettings
     ready: Callable[[], bool]
     session_settings: SessionSettings = field(init=False)
+    announcer: Announcer = field(init=False)
     draining: bool = False
     connections: set[OpenConnection] = field(default_factory=set)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,6 +90,7 @@ class Gateway:
             heartbeat_interval_ms=settings.heartbeat_interval_ms,
             hello_timeout_ms=settings.hello_timeout_ms,
         )
+        self.announcer = Announcer(self.bus, self.clock, self.limits)
         self._empty.set()
 
     def add(self, connection: OpenConnection) -> None:

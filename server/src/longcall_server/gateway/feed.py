@@ -2,8 +2,9 @@
 """What one connection follows: logs are read at the pace at which the socket takes them.
 
 One pump serves all followers of a connection in turn, a small part of a log at a time, so that a
-long log does not hold up the others. A ring of the bus only says that a read is worth while; what
-is delivered is the log, and a slow poll repairs what the bus has lost (PROTOCOL 6.2, 10.34).
+long log does not hold up the others; between two parts it says what operators announce. A ring of
+the bus only says that a read is worth while; what is delivered is the log, and a slow poll repairs
+what the bus has lost (PROTOCOL 6.2, 10.34).
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from longcall_server.summaries import snapshot
 _log = logging.getLogger(__name__)
 _ORDER = itertools.count()
 """Tells apart what is held back to the same moment: followers cannot be compared."""
+_MAX_WORDS = 16
+"""The most announcements that wait for one connection to take something; the oldest are lost."""
 
 
 class Follower:
@@ -102,6 +105,7 @@ class Feed:
         "_pump",
         "_round",
         "_service",
+        "_words",
     )
 
     def __init__(
@@ -133,6 +137,8 @@ class Feed:
         self._poll_at: int | None = None
         self._held_back: list[tuple[int, int, Follower]] = []
         """A heap of those whose progress waits, by its time."""
+        self._words: list[str] = []
+        """Announcements that wait for room."""
 
     # --- What the connection's messages do --------------------------------------------------------
 
@@ -232,6 +238,20 @@ class Feed:
             if self._held_back[0][2] is follower:
                 self._on_timeout_changed()
 
+    # --- What operators say -----------------------------------------------------------------------
+
+    def say(self, frame: str) -> None:
+        """Sends an announcement when there is room for it, behind those that wait already."""
+        self._words.append(frame)
+        del self._words[:-_MAX_WORDS]
+        self._start_pump()
+
+    async def _say_words(self) -> None:
+        while self._words:
+            if self._outbox.is_blocked:
+                await self._outbox.room()
+            self._outbox.post(self._words.pop(0))
+
     # --- The pump ---------------------------------------------------------------------------------
 
     def wake(self, follower: Follower) -> None:
@@ -240,6 +260,9 @@ class Feed:
             return
         follower.is_queued = True
         self._round.append(follower)
+        self._start_pump()
+
+    def _start_pump(self) -> None:
         if self._pump is None:
             self._pump = asyncio.create_task(self._serve_all(), name="longcall feed")
 
@@ -268,13 +291,15 @@ class Feed:
 
     async def _serve_all(self) -> None:
         try:
-            while self._round:
+            while self._round or self._words:
                 this_round, self._round = self._round, []
+                await self._say_words()
                 for follower in this_round:
                     follower.is_queued = False
                     if follower.cursor is not None and follower.is_live:
                         await self._serve(follower, follower.cursor)
                         self.wake(follower)
+                        await self._say_words()
         except Gone:
             pass  # the connection ends by itself
         except Exception as error:

@@ -12,14 +12,13 @@ from urllib.parse import quote
 from aiohttp import ETag, hdrs, web
 
 from longcall_server import answers
-from longcall_server.auth import AuthError, KeysUnavailable, Principal
 from longcall_server.core.codes import ErrorCode
+from longcall_server.gateway.callers import caller
 from longcall_server.gateway.context import GATEWAY, Gateway
-from longcall_server.gateway.problems import bearer_token, problem, problem_of
+from longcall_server.gateway.problems import problem, problem_of
 from longcall_server.stores.base import OutcomeUnknown, RequestKey, StoredFile, StoreUnavailable
 
 _BLOCK = 262_144
-_KEYS_RETRY_MS = 1_000
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
 
 
@@ -39,15 +38,9 @@ async def readyz(request: web.Request) -> web.Response:
 async def file(request: web.Request) -> web.StreamResponse:
     """`GET /v1/requests/{id}/files/{name}`: a file that the handler attached, to its owner."""
     gateway = request.app[GATEWAY]
-    try:
-        principal = await _principal(gateway, request)
-    except AuthError as error:
-        return problem(ErrorCode.UNAUTHORIZED, f"{str(error).capitalize()}.")
-    except KeysUnavailable as error:
-        message = f"{str(error).capitalize()}."
-        return problem(ErrorCode.UNAVAILABLE, message, retry_after_ms=_KEYS_RETRY_MS)
-    if principal is None:
-        return problem(ErrorCode.UNAUTHORIZED, "No token.")
+    principal = await caller(request)
+    if isinstance(principal, web.Response):
+        return principal
     key = RequestKey(principal.owner, request.match_info["id"])
     try:
         found = await _find(gateway, key, request.match_info["name"])
@@ -60,13 +53,6 @@ async def file(request: web.Request) -> web.StreamResponse:
         return await _send(request, stored, stream)
     finally:
         await asyncio.to_thread(stream.close)
-
-
-async def _principal(gateway: Gateway, request: web.Request) -> Principal | None:
-    token = bearer_token(request)
-    if token is None and gateway.settings.allow_query_token:
-        token = request.query.get("access_token")
-    return await gateway.authenticator.verify(token) if token else None
 
 
 async def _find(gateway: Gateway, key: RequestKey, name: str) -> tuple[StoredFile, BinaryIO] | None:

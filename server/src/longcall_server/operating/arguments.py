@@ -18,8 +18,9 @@ from longcall_server.operating.failure import CommandFailed
 
 
 def add_commands(commands: Any) -> None:
-    """Adds `deadletter`, `backup` and `restore`."""
+    """Adds `deadletter`, `announce`, `backup` and `restore`."""
     _add_deadletter(commands)
+    _add_announce(commands)
     _add_backup(commands)
     _add_restore(commands)
 
@@ -67,6 +68,23 @@ def _add_deadletter(commands: Any) -> None:
     _add_choice(purge)
     purge.add_argument("--yes", action="store_true", help="do not ask")
     _add_json(purge)
+
+
+def _add_announce(commands: Any) -> None:
+    announce = commands.add_parser(
+        "announce",
+        help="say something to those who are connected",
+        description="Sends an announcement to the clients that are connected to the servers of "
+        "this data folder. It is not stored: who is not connected never hears it.",
+    )
+    announce.add_argument("message", metavar="MESSAGE")
+    announce.add_argument("--all", action="store_true", help="to everybody")
+    announce.add_argument("--tenant", metavar="T", help="to the users of this tenant")
+    announce.add_argument("--sub", metavar="S", help="to this user of the tenant alone")
+    announce.add_argument("--connection", metavar="ID", help="to this connection")
+    announce.add_argument("--details", metavar="JSON", help="anything for programs")
+    _add_data_dir(announce)
+    announce.set_defaults(run=_announce)
 
 
 def _add_backup(commands: Any) -> None:
@@ -144,6 +162,12 @@ def _deadletter(options: argparse.Namespace) -> int:
     from longcall_server.operating import deadletter  # noqa: PLC0415  (see the module's text)
 
     return _carry_out(deadletter.run, options)
+
+
+def _announce(options: argparse.Namespace) -> int:
+    from longcall_server.operating import announce  # noqa: PLC0415  (see the module's text)
+
+    return _carry_out(announce.run, options)
 
 
 def _backup(options: argparse.Namespace) -> int:
