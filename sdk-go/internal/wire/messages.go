@@ -219,6 +219,16 @@ type Limits struct {
 	MaxMessageBytes int64 `json:"max_message_bytes"`
 	// The deepest nesting of arrays and objects in a message (default 64).
 	MaxDepth int64 `json:"max_depth"`
+	// How many JSON values a message to the server may hold, itself included (default 100000). Absent:
+	// not limited.
+	MaxValues *int64 `json:"max_values,omitzero"`
+	// The longest string or key in a message to the server, in code points. Absent: not limited.
+	MaxStringLength *int64 `json:"max_string_length,omitzero"`
+	// The largest payload of a request, in bytes of compact JSON. Absent: not limited.
+	MaxPayloadBytes *int64 `json:"max_payload_bytes,omitzero"`
+	// The keys and values of the metadata of a request together, in bytes of UTF-8. Absent: not
+	// limited.
+	MaxMetadataBytes *int64 `json:"max_metadata_bytes,omitzero"`
 	// How many stored unfinished requests an owner may have (default 1000).
 	MaxInFlight int64 `json:"max_in_flight"`
 	// How many messages a client may send on one connection in a minute, on average (default 6000).
@@ -241,6 +251,14 @@ func (m *Limits) decode(s *scanner) error {
 		case "max_depth":
 			seen |= 1 << 1
 			m.MaxDepth, err = s.integer(1, maxInteger)
+		case "max_values":
+			m.MaxValues, err = optional(s.integer(1, maxInteger))
+		case "max_string_length":
+			m.MaxStringLength, err = optional(s.integer(1, maxInteger))
+		case "max_payload_bytes":
+			m.MaxPayloadBytes, err = optional(s.integer(1, maxInteger))
+		case "max_metadata_bytes":
+			m.MaxMetadataBytes, err = optional(s.integer(0, maxInteger))
 		case "max_in_flight":
 			seen |= 1 << 2
 			m.MaxInFlight, err = s.integer(1, maxInteger)

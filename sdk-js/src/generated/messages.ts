@@ -81,6 +81,22 @@ export interface Limits {
    */
   max_depth: number;
   /**
+   * How many JSON values a message to the server may hold, itself included (default 100000). Absent: not limited.
+   */
+  max_values?: number;
+  /**
+   * The longest string or key in a message to the server, in code points. Absent: not limited.
+   */
+  max_string_length?: number;
+  /**
+   * The largest payload of a request, in bytes of compact JSON. Absent: not limited.
+   */
+  max_payload_bytes?: number;
+  /**
+   * The keys and values of the metadata of a request together, in bytes of UTF-8. Absent: not limited.
+   */
+  max_metadata_bytes?: number;
+  /**
    * How many stored unfinished requests an owner may have (default 1000).
    */
   max_in_flight: number;

@@ -1773,14 +1773,14 @@ function validate86(
   validate86.errors = vErrors;
   return errors === 0;
 }
-function validate99(
+function validate98(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
   let vErrors = null;
   let errors = 0;
   if (!(typeof data == "number" && !(data % 1) && !isNaN(data) && isFinite(data))) {
-    validate99.errors = [
+    validate98.errors = [
       { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "integer" } },
     ];
     return false;
@@ -1788,7 +1788,7 @@ function validate99(
   if (errors === 0) {
     if (typeof data == "number" && isFinite(data)) {
       if (data > 9007199254740991 || isNaN(data)) {
-        validate99.errors = [
+        validate98.errors = [
           {
             instancePath,
             schemaPath: "#/maximum",
@@ -1799,7 +1799,7 @@ function validate99(
         return false;
       } else {
         if (data < 0 || isNaN(data)) {
-          validate99.errors = [
+          validate98.errors = [
             {
               instancePath,
               schemaPath: "#/minimum",
@@ -1812,7 +1812,7 @@ function validate99(
       }
     }
   }
-  validate99.errors = vErrors;
+  validate98.errors = vErrors;
   return errors === 0;
 }
 function validate92(
@@ -1879,13 +1879,13 @@ function validate92(
             var valid0 = true;
           }
           if (valid0) {
-            if (data.max_in_flight !== void 0) {
+            if (data.max_values !== void 0) {
               const _errs3 = errors;
               if (
-                !validate43(data.max_in_flight, {
-                  instancePath: instancePath + "/max_in_flight",
+                !validate43(data.max_values, {
+                  instancePath: instancePath + "/max_values",
                   parentData: data,
-                  parentDataProperty: "max_in_flight",
+                  parentDataProperty: "max_values",
                   rootData,
                 })
               ) {
@@ -1897,13 +1897,13 @@ function validate92(
               var valid0 = true;
             }
             if (valid0) {
-              if (data.messages_per_minute !== void 0) {
+              if (data.max_string_length !== void 0) {
                 const _errs4 = errors;
                 if (
-                  !validate43(data.messages_per_minute, {
-                    instancePath: instancePath + "/messages_per_minute",
+                  !validate43(data.max_string_length, {
+                    instancePath: instancePath + "/max_string_length",
                     parentData: data,
-                    parentDataProperty: "messages_per_minute",
+                    parentDataProperty: "max_string_length",
                     rootData,
                   })
                 ) {
@@ -1916,13 +1916,13 @@ function validate92(
                 var valid0 = true;
               }
               if (valid0) {
-                if (data.message_burst !== void 0) {
+                if (data.max_payload_bytes !== void 0) {
                   const _errs5 = errors;
                   if (
-                    !validate43(data.message_burst, {
-                      instancePath: instancePath + "/message_burst",
+                    !validate43(data.max_payload_bytes, {
+                      instancePath: instancePath + "/max_payload_bytes",
                       parentData: data,
-                      parentDataProperty: "message_burst",
+                      parentDataProperty: "max_payload_bytes",
                       rootData,
                     })
                   ) {
@@ -1935,18 +1935,18 @@ function validate92(
                   var valid0 = true;
                 }
                 if (valid0) {
-                  if (data.max_log_bytes !== void 0) {
+                  if (data.max_metadata_bytes !== void 0) {
                     const _errs6 = errors;
                     if (
-                      !validate43(data.max_log_bytes, {
-                        instancePath: instancePath + "/max_log_bytes",
+                      !validate98(data.max_metadata_bytes, {
+                        instancePath: instancePath + "/max_metadata_bytes",
                         parentData: data,
-                        parentDataProperty: "max_log_bytes",
+                        parentDataProperty: "max_metadata_bytes",
                         rootData,
                       })
                     ) {
                       vErrors =
-                        vErrors === null ? validate43.errors : vErrors.concat(validate43.errors);
+                        vErrors === null ? validate98.errors : vErrors.concat(validate98.errors);
                       errors = vErrors.length;
                     }
                     var valid0 = _errs6 === errors;
@@ -1954,23 +1954,111 @@ function validate92(
                     var valid0 = true;
                   }
                   if (valid0) {
-                    if (data.id_retention_ms !== void 0) {
+                    if (data.max_in_flight !== void 0) {
                       const _errs7 = errors;
                       if (
-                        !validate99(data.id_retention_ms, {
-                          instancePath: instancePath + "/id_retention_ms",
+                        !validate43(data.max_in_flight, {
+                          instancePath: instancePath + "/max_in_flight",
                           parentData: data,
-                          parentDataProperty: "id_retention_ms",
+                          parentDataProperty: "max_in_flight",
                           rootData,
                         })
                       ) {
                         vErrors =
-                          vErrors === null ? validate99.errors : vErrors.concat(validate99.errors);
+                          vErrors === null ? validate43.errors : vErrors.concat(validate43.errors);
                         errors = vErrors.length;
                       }
                       var valid0 = _errs7 === errors;
                     } else {
                       var valid0 = true;
+                    }
+                    if (valid0) {
+                      if (data.messages_per_minute !== void 0) {
+                        const _errs8 = errors;
+                        if (
+                          !validate43(data.messages_per_minute, {
+                            instancePath: instancePath + "/messages_per_minute",
+                            parentData: data,
+                            parentDataProperty: "messages_per_minute",
+                            rootData,
+                          })
+                        ) {
+                          vErrors =
+                            vErrors === null
+                              ? validate43.errors
+                              : vErrors.concat(validate43.errors);
+                          errors = vErrors.length;
+                        }
+                        var valid0 = _errs8 === errors;
+                      } else {
+                        var valid0 = true;
+                      }
+                      if (valid0) {
+                        if (data.message_burst !== void 0) {
+                          const _errs9 = errors;
+                          if (
+                            !validate43(data.message_burst, {
+                              instancePath: instancePath + "/message_burst",
+                              parentData: data,
+                              parentDataProperty: "message_burst",
+                              rootData,
+                            })
+                          ) {
+                            vErrors =
+                              vErrors === null
+                                ? validate43.errors
+                                : vErrors.concat(validate43.errors);
+                            errors = vErrors.length;
+                          }
+                          var valid0 = _errs9 === errors;
+                        } else {
+                          var valid0 = true;
+                        }
+                        if (valid0) {
+                          if (data.max_log_bytes !== void 0) {
+                            const _errs10 = errors;
+                            if (
+                              !validate43(data.max_log_bytes, {
+                                instancePath: instancePath + "/max_log_bytes",
+                                parentData: data,
+                                parentDataProperty: "max_log_bytes",
+                                rootData,
+                              })
+                            ) {
+                              vErrors =
+                                vErrors === null
+                                  ? validate43.errors
+                                  : vErrors.concat(validate43.errors);
+                              errors = vErrors.length;
+                            }
+                            var valid0 = _errs10 === errors;
+                          } else {
+                            var valid0 = true;
+                          }
+                          if (valid0) {
+                            if (data.id_retention_ms !== void 0) {
+                              const _errs11 = errors;
+                              if (
+                                !validate98(data.id_retention_ms, {
+                                  instancePath: instancePath + "/id_retention_ms",
+                                  parentData: data,
+                                  parentDataProperty: "id_retention_ms",
+                                  rootData,
+                                })
+                              ) {
+                                vErrors =
+                                  vErrors === null
+                                    ? validate98.errors
+                                    : vErrors.concat(validate98.errors);
+                                errors = vErrors.length;
+                              }
+                              var valid0 = _errs11 === errors;
+                            } else {
+                              var valid0 = true;
+                            }
+                          }
+                        }
+                      }
                     }
                   }
                 }
@@ -2163,8 +2251,8 @@ function validate80(
   validate80.errors = vErrors;
   return errors === 0;
 }
-const RefreshedMessage = validate102;
-function validate102(
+const RefreshedMessage = validate106;
+function validate106(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -2177,7 +2265,7 @@ function validate102(
         (data.expires_at === void 0 && (missing0 = "expires_at")) ||
         (data.server_time === void 0 && (missing0 = "server_time"))
       ) {
-        validate102.errors = [
+        validate106.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -2225,17 +2313,17 @@ function validate102(
         }
       }
     } else {
-      validate102.errors = [
+      validate106.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate102.errors = vErrors;
+  validate106.errors = vErrors;
   return errors === 0;
 }
-const ResponseMessage = validate105;
-function validate105(
+const ResponseMessage = validate109;
+function validate109(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -2248,7 +2336,7 @@ function validate105(
         (data.request_id === void 0 && (missing0 = "request_id")) ||
         (data.result === void 0 && (missing0 = "result"))
       ) {
-        validate105.errors = [
+        validate109.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -2273,38 +2361,38 @@ function validate105(
         }
       }
     } else {
-      validate105.errors = [
+      validate109.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate105.errors = vErrors;
+  validate109.errors = vErrors;
   return errors === 0;
 }
-const AcknowledgmentMessage = validate107;
-function validate109(
+const AcknowledgmentMessage = validate111;
+function validate113(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
   let vErrors = null;
   let errors = 0;
   if (!(typeof data == "number" && !(data % 1) && !isNaN(data) && isFinite(data))) {
-    validate109.errors = [
+    validate113.errors = [
       { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "integer" } },
     ];
     return false;
   }
   if (1 !== data) {
-    validate109.errors = [
+    validate113.errors = [
       { instancePath, schemaPath: "#/const", keyword: "const", params: { allowedValue: 1 } },
     ];
     return false;
   }
-  validate109.errors = vErrors;
+  validate113.errors = vErrors;
   return errors === 0;
 }
-function validate107(
+function validate111(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -2319,7 +2407,7 @@ function validate107(
         (data.status === void 0 && (missing0 = "status")) ||
         (data.created_at === void 0 && (missing0 = "created_at"))
       ) {
-        validate107.errors = [
+        validate111.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -2350,14 +2438,14 @@ function validate107(
           if (data.seq !== void 0) {
             const _errs2 = errors;
             if (
-              !validate109(data.seq, {
+              !validate113(data.seq, {
                 instancePath: instancePath + "/seq",
                 parentData: data,
                 parentDataProperty: "seq",
                 rootData,
               })
             ) {
-              vErrors = vErrors === null ? validate109.errors : vErrors.concat(validate109.errors);
+              vErrors = vErrors === null ? validate113.errors : vErrors.concat(validate113.errors);
               errors = vErrors.length;
             }
             var valid0 = _errs2 === errors;
@@ -2386,7 +2474,7 @@ function validate107(
               if (data.duplicate !== void 0) {
                 const _errs4 = errors;
                 if (typeof data.duplicate !== "boolean") {
-                  validate107.errors = [
+                  validate111.errors = [
                     {
                       instancePath: instancePath + "/duplicate",
                       schemaPath: "#/properties/duplicate/type",
@@ -2425,24 +2513,24 @@ function validate107(
         }
       }
     } else {
-      validate107.errors = [
+      validate111.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate107.errors = vErrors;
+  validate111.errors = vErrors;
   return errors === 0;
 }
-const StatusMessage = validate113;
-function validate115(
+const StatusMessage = validate117;
+function validate119(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
   let vErrors = null;
   let errors = 0;
   if (!(typeof data == "number" && !(data % 1) && !isNaN(data) && isFinite(data))) {
-    validate115.errors = [
+    validate119.errors = [
       { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "integer" } },
     ];
     return false;
@@ -2450,7 +2538,7 @@ function validate115(
   if (errors === 0) {
     if (typeof data == "number" && isFinite(data)) {
       if (data > 9007199254740991 || isNaN(data)) {
-        validate115.errors = [
+        validate119.errors = [
           {
             instancePath,
             schemaPath: "#/maximum",
@@ -2461,7 +2549,7 @@ function validate115(
         return false;
       } else {
         if (data < 1 || isNaN(data)) {
-          validate115.errors = [
+          validate119.errors = [
             {
               instancePath,
               schemaPath: "#/minimum",
@@ -2474,17 +2562,17 @@ function validate115(
       }
     }
   }
-  validate115.errors = vErrors;
+  validate119.errors = vErrors;
   return errors === 0;
 }
-function validate118(
+function validate122(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
   let vErrors = null;
   let errors = 0;
   if (!(typeof data == "number" && !(data % 1) && !isNaN(data) && isFinite(data))) {
-    validate118.errors = [
+    validate122.errors = [
       { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "integer" } },
     ];
     return false;
@@ -2492,7 +2580,7 @@ function validate118(
   if (errors === 0) {
     if (typeof data == "number" && isFinite(data)) {
       if (data > 9007199254740991 || isNaN(data)) {
-        validate118.errors = [
+        validate122.errors = [
           {
             instancePath,
             schemaPath: "#/maximum",
@@ -2503,7 +2591,7 @@ function validate118(
         return false;
       } else {
         if (data < 1 || isNaN(data)) {
-          validate118.errors = [
+          validate122.errors = [
             {
               instancePath,
               schemaPath: "#/minimum",
@@ -2516,11 +2604,11 @@ function validate118(
       }
     }
   }
-  validate118.errors = vErrors;
+  validate122.errors = vErrors;
   return errors === 0;
 }
 const pattern7 = new RegExp("^[A-Z][A-Z0-9_]{0,63}$", "u");
-function validate123(
+function validate127(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -2529,19 +2617,19 @@ function validate123(
   if (errors === 0) {
     if (typeof data === "string") {
       if (func2(data) > 64) {
-        validate123.errors = [
+        validate127.errors = [
           { instancePath, schemaPath: "#/maxLength", keyword: "maxLength", params: { limit: 64 } },
         ];
         return false;
       } else {
         if (func2(data) < 1) {
-          validate123.errors = [
+          validate127.errors = [
             { instancePath, schemaPath: "#/minLength", keyword: "minLength", params: { limit: 1 } },
           ];
           return false;
         } else {
           if (!pattern7.test(data)) {
-            validate123.errors = [
+            validate127.errors = [
               {
                 instancePath,
                 schemaPath: "#/pattern",
@@ -2554,31 +2642,31 @@ function validate123(
         }
       }
     } else {
-      validate123.errors = [
+      validate127.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "string" } },
       ];
       return false;
     }
   }
-  validate123.errors = vErrors;
+  validate127.errors = vErrors;
   return errors === 0;
 }
-function validate125(
+function validate129(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
   let vErrors = null;
   let errors = 0;
   if (typeof data !== "string") {
-    validate125.errors = [
+    validate129.errors = [
       { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "string" } },
     ];
     return false;
   }
-  validate125.errors = vErrors;
+  validate129.errors = vErrors;
   return errors === 0;
 }
-function validate122(
+function validate126(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -2592,7 +2680,7 @@ function validate122(
         (data.message === void 0 && (missing0 = "message")) ||
         (data.retryable === void 0 && (missing0 = "retryable"))
       ) {
-        validate122.errors = [
+        validate126.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -2605,14 +2693,14 @@ function validate122(
         if (data.code !== void 0) {
           const _errs1 = errors;
           if (
-            !validate123(data.code, {
+            !validate127(data.code, {
               instancePath: instancePath + "/code",
               parentData: data,
               parentDataProperty: "code",
               rootData,
             })
           ) {
-            vErrors = vErrors === null ? validate123.errors : vErrors.concat(validate123.errors);
+            vErrors = vErrors === null ? validate127.errors : vErrors.concat(validate127.errors);
             errors = vErrors.length;
           }
           var valid0 = _errs1 === errors;
@@ -2623,14 +2711,14 @@ function validate122(
           if (data.message !== void 0) {
             const _errs2 = errors;
             if (
-              !validate125(data.message, {
+              !validate129(data.message, {
                 instancePath: instancePath + "/message",
                 parentData: data,
                 parentDataProperty: "message",
                 rootData,
               })
             ) {
-              vErrors = vErrors === null ? validate125.errors : vErrors.concat(validate125.errors);
+              vErrors = vErrors === null ? validate129.errors : vErrors.concat(validate129.errors);
               errors = vErrors.length;
             }
             var valid0 = _errs2 === errors;
@@ -2641,7 +2729,7 @@ function validate122(
             if (data.retryable !== void 0) {
               const _errs3 = errors;
               if (typeof data.retryable !== "boolean") {
-                validate122.errors = [
+                validate126.errors = [
                   {
                     instancePath: instancePath + "/retryable",
                     schemaPath: "#/properties/retryable/type",
@@ -2679,16 +2767,16 @@ function validate122(
         }
       }
     } else {
-      validate122.errors = [
+      validate126.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate122.errors = vErrors;
+  validate126.errors = vErrors;
   return errors === 0;
 }
-function validate113(
+function validate117(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -2704,7 +2792,7 @@ function validate113(
         (data.attempt === void 0 && (missing0 = "attempt")) ||
         (data.chunks_kept_to === void 0 && (missing0 = "chunks_kept_to"))
       ) {
-        validate113.errors = [
+        validate117.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -2735,14 +2823,14 @@ function validate113(
           if (data.seq !== void 0) {
             const _errs2 = errors;
             if (
-              !validate115(data.seq, {
+              !validate119(data.seq, {
                 instancePath: instancePath + "/seq",
                 parentData: data,
                 parentDataProperty: "seq",
                 rootData,
               })
             ) {
-              vErrors = vErrors === null ? validate115.errors : vErrors.concat(validate115.errors);
+              vErrors = vErrors === null ? validate119.errors : vErrors.concat(validate119.errors);
               errors = vErrors.length;
             }
             var valid0 = _errs2 === errors;
@@ -2771,7 +2859,7 @@ function validate113(
               if (data.attempt !== void 0) {
                 const _errs4 = errors;
                 if (
-                  !validate118(data.attempt, {
+                  !validate122(data.attempt, {
                     instancePath: instancePath + "/attempt",
                     parentData: data,
                     parentDataProperty: "attempt",
@@ -2779,7 +2867,7 @@ function validate113(
                   })
                 ) {
                   vErrors =
-                    vErrors === null ? validate118.errors : vErrors.concat(validate118.errors);
+                    vErrors === null ? validate122.errors : vErrors.concat(validate122.errors);
                   errors = vErrors.length;
                 }
                 var valid0 = _errs4 === errors;
@@ -2828,7 +2916,7 @@ function validate113(
                     if (data.error !== void 0) {
                       const _errs7 = errors;
                       if (
-                        !validate122(data.error, {
+                        !validate126(data.error, {
                           instancePath: instancePath + "/error",
                           parentData: data,
                           parentDataProperty: "error",
@@ -2837,8 +2925,8 @@ function validate113(
                       ) {
                         vErrors =
                           vErrors === null
-                            ? validate122.errors
-                            : vErrors.concat(validate122.errors);
+                            ? validate126.errors
+                            : vErrors.concat(validate126.errors);
                         errors = vErrors.length;
                       }
                       var valid0 = _errs7 === errors;
@@ -2853,17 +2941,17 @@ function validate113(
         }
       }
     } else {
-      validate113.errors = [
+      validate117.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate113.errors = vErrors;
+  validate117.errors = vErrors;
   return errors === 0;
 }
-const ProgressMessage = validate129;
-function validate133(
+const ProgressMessage = validate133;
+function validate137(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -2872,7 +2960,7 @@ function validate133(
   if (errors === 0) {
     if (typeof data == "number" && isFinite(data)) {
       if (data > 100 || isNaN(data)) {
-        validate133.errors = [
+        validate137.errors = [
           {
             instancePath,
             schemaPath: "#/maximum",
@@ -2883,7 +2971,7 @@ function validate133(
         return false;
       } else {
         if (data < 0 || isNaN(data)) {
-          validate133.errors = [
+          validate137.errors = [
             {
               instancePath,
               schemaPath: "#/minimum",
@@ -2895,16 +2983,16 @@ function validate133(
         }
       }
     } else {
-      validate133.errors = [
+      validate137.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "number" } },
       ];
       return false;
     }
   }
-  validate133.errors = vErrors;
+  validate137.errors = vErrors;
   return errors === 0;
 }
-function validate129(
+function validate133(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -2919,7 +3007,7 @@ function validate129(
         (data.version === void 0 && (missing0 = "version")) ||
         (data.updated_at === void 0 && (missing0 = "updated_at"))
       ) {
-        validate129.errors = [
+        validate133.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -2950,14 +3038,14 @@ function validate129(
           if (data.attempt !== void 0) {
             const _errs2 = errors;
             if (
-              !validate118(data.attempt, {
+              !validate122(data.attempt, {
                 instancePath: instancePath + "/attempt",
                 parentData: data,
                 parentDataProperty: "attempt",
                 rootData,
               })
             ) {
-              vErrors = vErrors === null ? validate118.errors : vErrors.concat(validate118.errors);
+              vErrors = vErrors === null ? validate122.errors : vErrors.concat(validate122.errors);
               errors = vErrors.length;
             }
             var valid0 = _errs2 === errors;
@@ -2986,7 +3074,7 @@ function validate129(
               if (data.percentage !== void 0) {
                 const _errs4 = errors;
                 if (
-                  !validate133(data.percentage, {
+                  !validate137(data.percentage, {
                     instancePath: instancePath + "/percentage",
                     parentData: data,
                     parentDataProperty: "percentage",
@@ -2994,7 +3082,7 @@ function validate129(
                   })
                 ) {
                   vErrors =
-                    vErrors === null ? validate133.errors : vErrors.concat(validate133.errors);
+                    vErrors === null ? validate137.errors : vErrors.concat(validate137.errors);
                   errors = vErrors.length;
                 }
                 var valid0 = _errs4 === errors;
@@ -3005,7 +3093,7 @@ function validate129(
                 if (data.message !== void 0) {
                   const _errs5 = errors;
                   if (
-                    !validate125(data.message, {
+                    !validate129(data.message, {
                       instancePath: instancePath + "/message",
                       parentData: data,
                       parentDataProperty: "message",
@@ -3013,7 +3101,7 @@ function validate129(
                     })
                   ) {
                     vErrors =
-                      vErrors === null ? validate125.errors : vErrors.concat(validate125.errors);
+                      vErrors === null ? validate129.errors : vErrors.concat(validate129.errors);
                     errors = vErrors.length;
                   }
                   var valid0 = _errs5 === errors;
@@ -3046,17 +3134,17 @@ function validate129(
         }
       }
     } else {
-      validate129.errors = [
+      validate133.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate129.errors = vErrors;
+  validate133.errors = vErrors;
   return errors === 0;
 }
-const ChunkMessage = validate137;
-function validate137(
+const ChunkMessage = validate141;
+function validate141(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -3070,98 +3158,6 @@ function validate137(
         (data.seq === void 0 && (missing0 = "seq")) ||
         (data.attempt === void 0 && (missing0 = "attempt")) ||
         (data.data === void 0 && (missing0 = "data"))
-      ) {
-        validate137.errors = [
-          {
-            instancePath,
-            schemaPath: "#/required",
-            keyword: "required",
-            params: { missingProperty: missing0 },
-          },
-        ];
-        return false;
-      } else {
-        if (data.request_id !== void 0) {
-          const _errs1 = errors;
-          if (
-            !validate33(data.request_id, {
-              instancePath: instancePath + "/request_id",
-              parentData: data,
-              parentDataProperty: "request_id",
-              rootData,
-            })
-          ) {
-            vErrors = vErrors === null ? validate33.errors : vErrors.concat(validate33.errors);
-            errors = vErrors.length;
-          }
-          var valid0 = _errs1 === errors;
-        } else {
-          var valid0 = true;
-        }
-        if (valid0) {
-          if (data.seq !== void 0) {
-            const _errs2 = errors;
-            if (
-              !validate115(data.seq, {
-                instancePath: instancePath + "/seq",
-                parentData: data,
-                parentDataProperty: "seq",
-                rootData,
-              })
-            ) {
-              vErrors = vErrors === null ? validate115.errors : vErrors.concat(validate115.errors);
-              errors = vErrors.length;
-            }
-            var valid0 = _errs2 === errors;
-          } else {
-            var valid0 = true;
-          }
-          if (valid0) {
-            if (data.attempt !== void 0) {
-              const _errs3 = errors;
-              if (
-                !validate118(data.attempt, {
-                  instancePath: instancePath + "/attempt",
-                  parentData: data,
-                  parentDataProperty: "attempt",
-                  rootData,
-                })
-              ) {
-                vErrors =
-                  vErrors === null ? validate118.errors : vErrors.concat(validate118.errors);
-                errors = vErrors.length;
-              }
-              var valid0 = _errs3 === errors;
-            } else {
-              var valid0 = true;
-            }
-          }
-        }
-      }
-    } else {
-      validate137.errors = [
-        { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
-      ];
-      return false;
-    }
-  }
-  validate137.errors = vErrors;
-  return errors === 0;
-}
-const CompleteMessage = validate141;
-function validate141(
-  data,
-  { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
-) {
-  let vErrors = null;
-  let errors = 0;
-  if (errors === 0) {
-    if (data && typeof data == "object" && !Array.isArray(data)) {
-      let missing0;
-      if (
-        (data.request_id === void 0 && (missing0 = "request_id")) ||
-        (data.seq === void 0 && (missing0 = "seq")) ||
-        (data.result === void 0 && (missing0 = "result"))
       ) {
         validate141.errors = [
           {
@@ -3194,19 +3190,39 @@ function validate141(
           if (data.seq !== void 0) {
             const _errs2 = errors;
             if (
-              !validate115(data.seq, {
+              !validate119(data.seq, {
                 instancePath: instancePath + "/seq",
                 parentData: data,
                 parentDataProperty: "seq",
                 rootData,
               })
             ) {
-              vErrors = vErrors === null ? validate115.errors : vErrors.concat(validate115.errors);
+              vErrors = vErrors === null ? validate119.errors : vErrors.concat(validate119.errors);
               errors = vErrors.length;
             }
             var valid0 = _errs2 === errors;
           } else {
             var valid0 = true;
+          }
+          if (valid0) {
+            if (data.attempt !== void 0) {
+              const _errs3 = errors;
+              if (
+                !validate122(data.attempt, {
+                  instancePath: instancePath + "/attempt",
+                  parentData: data,
+                  parentDataProperty: "attempt",
+                  rootData,
+                })
+              ) {
+                vErrors =
+                  vErrors === null ? validate122.errors : vErrors.concat(validate122.errors);
+                errors = vErrors.length;
+              }
+              var valid0 = _errs3 === errors;
+            } else {
+              var valid0 = true;
+            }
           }
         }
       }
@@ -3220,8 +3236,80 @@ function validate141(
   validate141.errors = vErrors;
   return errors === 0;
 }
-const ErrorMessage = validate144;
-function validate148(
+const CompleteMessage = validate145;
+function validate145(
+  data,
+  { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
+) {
+  let vErrors = null;
+  let errors = 0;
+  if (errors === 0) {
+    if (data && typeof data == "object" && !Array.isArray(data)) {
+      let missing0;
+      if (
+        (data.request_id === void 0 && (missing0 = "request_id")) ||
+        (data.seq === void 0 && (missing0 = "seq")) ||
+        (data.result === void 0 && (missing0 = "result"))
+      ) {
+        validate145.errors = [
+          {
+            instancePath,
+            schemaPath: "#/required",
+            keyword: "required",
+            params: { missingProperty: missing0 },
+          },
+        ];
+        return false;
+      } else {
+        if (data.request_id !== void 0) {
+          const _errs1 = errors;
+          if (
+            !validate33(data.request_id, {
+              instancePath: instancePath + "/request_id",
+              parentData: data,
+              parentDataProperty: "request_id",
+              rootData,
+            })
+          ) {
+            vErrors = vErrors === null ? validate33.errors : vErrors.concat(validate33.errors);
+            errors = vErrors.length;
+          }
+          var valid0 = _errs1 === errors;
+        } else {
+          var valid0 = true;
+        }
+        if (valid0) {
+          if (data.seq !== void 0) {
+            const _errs2 = errors;
+            if (
+              !validate119(data.seq, {
+                instancePath: instancePath + "/seq",
+                parentData: data,
+                parentDataProperty: "seq",
+                rootData,
+              })
+            ) {
+              vErrors = vErrors === null ? validate119.errors : vErrors.concat(validate119.errors);
+              errors = vErrors.length;
+            }
+            var valid0 = _errs2 === errors;
+          } else {
+            var valid0 = true;
+          }
+        }
+      }
+    } else {
+      validate145.errors = [
+        { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
+      ];
+      return false;
+    }
+  }
+  validate145.errors = vErrors;
+  return errors === 0;
+}
+const ErrorMessage = validate148;
+function validate152(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -3230,29 +3318,29 @@ function validate148(
   if (errors === 0) {
     if (typeof data === "string") {
       if (func2(data) > 64) {
-        validate148.errors = [
+        validate152.errors = [
           { instancePath, schemaPath: "#/maxLength", keyword: "maxLength", params: { limit: 64 } },
         ];
         return false;
       } else {
         if (func2(data) < 1) {
-          validate148.errors = [
+          validate152.errors = [
             { instancePath, schemaPath: "#/minLength", keyword: "minLength", params: { limit: 1 } },
           ];
           return false;
         }
       }
     } else {
-      validate148.errors = [
+      validate152.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "string" } },
       ];
       return false;
     }
   }
-  validate148.errors = vErrors;
+  validate152.errors = vErrors;
   return errors === 0;
 }
-function validate144(
+function validate148(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -3262,7 +3350,7 @@ function validate144(
     if (data && typeof data == "object" && !Array.isArray(data)) {
       let missing0;
       if (data.error === void 0 && (missing0 = "error")) {
-        validate144.errors = [
+        validate148.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -3311,7 +3399,7 @@ function validate144(
             if (data.seq !== void 0) {
               const _errs3 = errors;
               if (
-                !validate115(data.seq, {
+                !validate119(data.seq, {
                   instancePath: instancePath + "/seq",
                   parentData: data,
                   parentDataProperty: "seq",
@@ -3319,7 +3407,7 @@ function validate144(
                 })
               ) {
                 vErrors =
-                  vErrors === null ? validate115.errors : vErrors.concat(validate115.errors);
+                  vErrors === null ? validate119.errors : vErrors.concat(validate119.errors);
                 errors = vErrors.length;
               }
               var valid0 = _errs3 === errors;
@@ -3330,7 +3418,7 @@ function validate144(
               if (data.reply_to !== void 0) {
                 const _errs4 = errors;
                 if (
-                  !validate148(data.reply_to, {
+                  !validate152(data.reply_to, {
                     instancePath: instancePath + "/reply_to",
                     parentData: data,
                     parentDataProperty: "reply_to",
@@ -3338,7 +3426,7 @@ function validate144(
                   })
                 ) {
                   vErrors =
-                    vErrors === null ? validate148.errors : vErrors.concat(validate148.errors);
+                    vErrors === null ? validate152.errors : vErrors.concat(validate152.errors);
                   errors = vErrors.length;
                 }
                 var valid0 = _errs4 === errors;
@@ -3349,7 +3437,7 @@ function validate144(
                 if (data.executed !== void 0) {
                   const _errs5 = errors;
                   if (typeof data.executed !== "boolean") {
-                    validate144.errors = [
+                    validate148.errors = [
                       {
                         instancePath: instancePath + "/executed",
                         schemaPath: "#/properties/executed/type",
@@ -3367,7 +3455,7 @@ function validate144(
                   if (data.error !== void 0) {
                     const _errs7 = errors;
                     if (
-                      !validate122(data.error, {
+                      !validate126(data.error, {
                         instancePath: instancePath + "/error",
                         parentData: data,
                         parentDataProperty: "error",
@@ -3375,7 +3463,7 @@ function validate144(
                       })
                     ) {
                       vErrors =
-                        vErrors === null ? validate122.errors : vErrors.concat(validate122.errors);
+                        vErrors === null ? validate126.errors : vErrors.concat(validate126.errors);
                       errors = vErrors.length;
                     }
                     var valid0 = _errs7 === errors;
@@ -3389,17 +3477,17 @@ function validate144(
         }
       }
     } else {
-      validate144.errors = [
+      validate148.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate144.errors = vErrors;
+  validate148.errors = vErrors;
   return errors === 0;
 }
-const SnapshotMessage = validate151;
-function validate163(
+const SnapshotMessage = validate155;
+function validate167(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -3413,7 +3501,7 @@ function validate163(
         (data.version === void 0 && (missing0 = "version")) ||
         (data.updated_at === void 0 && (missing0 = "updated_at"))
       ) {
-        validate163.errors = [
+        validate167.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -3426,14 +3514,14 @@ function validate163(
         if (data.attempt !== void 0) {
           const _errs1 = errors;
           if (
-            !validate118(data.attempt, {
+            !validate122(data.attempt, {
               instancePath: instancePath + "/attempt",
               parentData: data,
               parentDataProperty: "attempt",
               rootData,
             })
           ) {
-            vErrors = vErrors === null ? validate118.errors : vErrors.concat(validate118.errors);
+            vErrors = vErrors === null ? validate122.errors : vErrors.concat(validate122.errors);
             errors = vErrors.length;
           }
           var valid0 = _errs1 === errors;
@@ -3462,7 +3550,7 @@ function validate163(
             if (data.percentage !== void 0) {
               const _errs3 = errors;
               if (
-                !validate133(data.percentage, {
+                !validate137(data.percentage, {
                   instancePath: instancePath + "/percentage",
                   parentData: data,
                   parentDataProperty: "percentage",
@@ -3470,7 +3558,7 @@ function validate163(
                 })
               ) {
                 vErrors =
-                  vErrors === null ? validate133.errors : vErrors.concat(validate133.errors);
+                  vErrors === null ? validate137.errors : vErrors.concat(validate137.errors);
                 errors = vErrors.length;
               }
               var valid0 = _errs3 === errors;
@@ -3481,7 +3569,7 @@ function validate163(
               if (data.message !== void 0) {
                 const _errs4 = errors;
                 if (
-                  !validate125(data.message, {
+                  !validate129(data.message, {
                     instancePath: instancePath + "/message",
                     parentData: data,
                     parentDataProperty: "message",
@@ -3489,7 +3577,7 @@ function validate163(
                   })
                 ) {
                   vErrors =
-                    vErrors === null ? validate125.errors : vErrors.concat(validate125.errors);
+                    vErrors === null ? validate129.errors : vErrors.concat(validate129.errors);
                   errors = vErrors.length;
                 }
                 var valid0 = _errs4 === errors;
@@ -3521,16 +3609,16 @@ function validate163(
         }
       }
     } else {
-      validate163.errors = [
+      validate167.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate163.errors = vErrors;
+  validate167.errors = vErrors;
   return errors === 0;
 }
-function validate154(
+function validate158(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -3548,7 +3636,7 @@ function validate154(
         (data.updated_at === void 0 && (missing0 = "updated_at")) ||
         (data.last_seq === void 0 && (missing0 = "last_seq"))
       ) {
-        validate154.errors = [
+        validate158.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -3691,7 +3779,7 @@ function validate154(
                       if (data.cancel_requested !== void 0) {
                         const _errs8 = errors;
                         if (typeof data.cancel_requested !== "boolean") {
-                          validate154.errors = [
+                          validate158.errors = [
                             {
                               instancePath: instancePath + "/cancel_requested",
                               schemaPath: "#/properties/cancel_requested/type",
@@ -3730,7 +3818,7 @@ function validate154(
                           if (data.progress !== void 0) {
                             const _errs11 = errors;
                             if (
-                              !validate163(data.progress, {
+                              !validate167(data.progress, {
                                 instancePath: instancePath + "/progress",
                                 parentData: data,
                                 parentDataProperty: "progress",
@@ -3739,8 +3827,8 @@ function validate154(
                             ) {
                               vErrors =
                                 vErrors === null
-                                  ? validate163.errors
-                                  : vErrors.concat(validate163.errors);
+                                  ? validate167.errors
+                                  : vErrors.concat(validate167.errors);
                               errors = vErrors.length;
                             }
                             var valid0 = _errs11 === errors;
@@ -3780,16 +3868,16 @@ function validate154(
         }
       }
     } else {
-      validate154.errors = [
+      validate158.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate154.errors = vErrors;
+  validate158.errors = vErrors;
   return errors === 0;
 }
-function validate151(
+function validate155(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -3803,7 +3891,7 @@ function validate151(
         (data.reply_to === void 0 && (missing0 = "reply_to")) ||
         (data.request === void 0 && (missing0 = "request"))
       ) {
-        validate151.errors = [
+        validate155.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -3834,14 +3922,14 @@ function validate151(
           if (data.reply_to !== void 0) {
             const _errs2 = errors;
             if (
-              !validate148(data.reply_to, {
+              !validate152(data.reply_to, {
                 instancePath: instancePath + "/reply_to",
                 parentData: data,
                 parentDataProperty: "reply_to",
                 rootData,
               })
             ) {
-              vErrors = vErrors === null ? validate148.errors : vErrors.concat(validate148.errors);
+              vErrors = vErrors === null ? validate152.errors : vErrors.concat(validate152.errors);
               errors = vErrors.length;
             }
             var valid0 = _errs2 === errors;
@@ -3852,7 +3940,7 @@ function validate151(
             if (data.request !== void 0) {
               const _errs3 = errors;
               if (
-                !validate154(data.request, {
+                !validate158(data.request, {
                   instancePath: instancePath + "/request",
                   parentData: data,
                   parentDataProperty: "request",
@@ -3860,7 +3948,7 @@ function validate151(
                 })
               ) {
                 vErrors =
-                  vErrors === null ? validate154.errors : vErrors.concat(validate154.errors);
+                  vErrors === null ? validate158.errors : vErrors.concat(validate158.errors);
                 errors = vErrors.length;
               }
               var valid0 = _errs3 === errors;
@@ -3871,7 +3959,7 @@ function validate151(
               if (data.error !== void 0) {
                 const _errs4 = errors;
                 if (
-                  !validate122(data.error, {
+                  !validate126(data.error, {
                     instancePath: instancePath + "/error",
                     parentData: data,
                     parentDataProperty: "error",
@@ -3879,7 +3967,7 @@ function validate151(
                   })
                 ) {
                   vErrors =
-                    vErrors === null ? validate122.errors : vErrors.concat(validate122.errors);
+                    vErrors === null ? validate126.errors : vErrors.concat(validate126.errors);
                   errors = vErrors.length;
                 }
                 var valid0 = _errs4 === errors;
@@ -3891,17 +3979,17 @@ function validate151(
         }
       }
     } else {
-      validate151.errors = [
+      validate155.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate151.errors = vErrors;
+  validate155.errors = vErrors;
   return errors === 0;
 }
-const ListingMessage = validate173;
-function validate173(
+const ListingMessage = validate177;
+function validate177(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -3914,7 +4002,7 @@ function validate173(
         (data.id === void 0 && (missing0 = "id")) ||
         (data.requests === void 0 && (missing0 = "requests"))
       ) {
-        validate173.errors = [
+        validate177.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -3952,7 +4040,7 @@ function validate173(
                 for (let i0 = 0; i0 < len0; i0++) {
                   const _errs4 = errors;
                   if (
-                    !validate154(data1[i0], {
+                    !validate158(data1[i0], {
                       instancePath: instancePath + "/requests/" + i0,
                       parentData: data1,
                       parentDataProperty: i0,
@@ -3960,7 +4048,7 @@ function validate173(
                     })
                   ) {
                     vErrors =
-                      vErrors === null ? validate154.errors : vErrors.concat(validate154.errors);
+                      vErrors === null ? validate158.errors : vErrors.concat(validate158.errors);
                     errors = vErrors.length;
                   }
                   var valid1 = _errs4 === errors;
@@ -3969,7 +4057,7 @@ function validate173(
                   }
                 }
               } else {
-                validate173.errors = [
+                validate177.errors = [
                   {
                     instancePath: instancePath + "/requests",
                     schemaPath: "#/properties/requests/type",
@@ -4006,17 +4094,17 @@ function validate173(
         }
       }
     } else {
-      validate173.errors = [
+      validate177.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate173.errors = vErrors;
+  validate177.errors = vErrors;
   return errors === 0;
 }
-const GoawayMessage = validate177;
-function validate177(
+const GoawayMessage = validate181;
+function validate181(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -4029,7 +4117,7 @@ function validate177(
         (data.reason === void 0 && (missing0 = "reason")) ||
         (data.reconnect_after_ms === void 0 && (missing0 = "reconnect_after_ms"))
       ) {
-        validate177.errors = [
+        validate181.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -4077,17 +4165,17 @@ function validate177(
         }
       }
     } else {
-      validate177.errors = [
+      validate181.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate177.errors = vErrors;
+  validate181.errors = vErrors;
   return errors === 0;
 }
-const AnnouncementMessage = validate180;
-function validate180(
+const AnnouncementMessage = validate184;
+function validate184(
   data,
   { instancePath = "", parentData, parentDataProperty, rootData = data } = {},
 ) {
@@ -4100,7 +4188,7 @@ function validate180(
         (data.message === void 0 && (missing0 = "message")) ||
         (data.created_at === void 0 && (missing0 = "created_at"))
       ) {
-        validate180.errors = [
+        validate184.errors = [
           {
             instancePath,
             schemaPath: "#/required",
@@ -4113,14 +4201,14 @@ function validate180(
         if (data.message !== void 0) {
           const _errs1 = errors;
           if (
-            !validate125(data.message, {
+            !validate129(data.message, {
               instancePath: instancePath + "/message",
               parentData: data,
               parentDataProperty: "message",
               rootData,
             })
           ) {
-            vErrors = vErrors === null ? validate125.errors : vErrors.concat(validate125.errors);
+            vErrors = vErrors === null ? validate129.errors : vErrors.concat(validate129.errors);
             errors = vErrors.length;
           }
           var valid0 = _errs1 === errors;
@@ -4148,13 +4236,13 @@ function validate180(
         }
       }
     } else {
-      validate180.errors = [
+      validate184.errors = [
         { instancePath, schemaPath: "#/type", keyword: "type", params: { type: "object" } },
       ];
       return false;
     }
   }
-  validate180.errors = vErrors;
+  validate184.errors = vErrors;
   return errors === 0;
 }
 function codePoints(text) {

@@ -12,7 +12,7 @@ from longcall_server.answers import Refused
 from longcall_server.auth import Principal
 from longcall_server.core.codec import first_problem, json_pointer, json_text
 from longcall_server.core.codes import ErrorCode
-from longcall_server.core.messages import RequestMessage
+from longcall_server.core.messages import Limits, RequestMessage
 from longcall_server.handlers.registry import Handlers, Registration
 from longcall_server.stores.base import RequestKey
 
@@ -48,9 +48,13 @@ def payload_of(message: RequestMessage) -> JsonValue:
 
 
 def admit(
-    handlers: Handlers, principal: Principal, message: RequestMessage, received_at: int
+    handlers: Handlers,
+    principal: Principal,
+    message: RequestMessage,
+    received_at: int,
+    limits: Limits,
 ) -> Admitted | Refused:
-    """Checks permission, action, fields and payload, in this order."""
+    """Checks permission, action, sizes, fields and payload, in this order."""
     action = message.action
     if not principal.may_request(action):
         forbidden = "No permission of the token allows this action."
@@ -68,6 +72,11 @@ def admit(
         return answers.invalid("/deadline_ms", "The deadline must be later than the delay.")
     payload = payload_of(message)
     text = json_text(payload)
+    too_large = _too_large("payload", len(text.encode()), limits.max_payload_bytes) or _too_large(
+        "metadata", _metadata_bytes(message), limits.max_metadata_bytes
+    )
+    if too_large is not None:
+        return too_large
     try:
         params = registration.validate(text)
     except ValidationError as error:
@@ -84,3 +93,20 @@ def admit(
         received_at=received_at,
         deadline_ms=min(deadlines, default=None),
     )
+
+
+def _too_large(what: str, size: int, limit: int | MISSING) -> Refused | None:
+    """The refusal of a part that is over its limit (PROTOCOL 6.5.6)."""
+    if limit is MISSING or size <= limit:
+        return None
+    return answers.refused(
+        ErrorCode.PAYLOAD_TOO_LARGE,
+        f"The {what} has {size} bytes, more than {limit}.",
+        details={"limit": limit, "size": size},
+    )
+
+
+def _metadata_bytes(message: RequestMessage) -> int:
+    if message.metadata is MISSING:
+        return 0
+    return sum(len(key.encode()) + len(value.encode()) for key, value in message.metadata.items())

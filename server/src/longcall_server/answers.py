@@ -93,6 +93,12 @@ def unavailable() -> Refused:
     return refused(ErrorCode.UNAVAILABLE, message, retry_after_ms=_TRY_AGAIN_MS)
 
 
+def too_many_submissions(wait_ms: int) -> Refused:
+    """The owner has asked for more than its rate (PROTOCOL 6.6.8)."""
+    message = "Too many requests of this owner."
+    return refused(ErrorCode.RATE_LIMITED, message, retry_after_ms=wait_ms)
+
+
 def conflict(message: str, details: Any = MISSING) -> Refused:
     """The id, or a position in its log, stands for something else."""
     return refused(ErrorCode.CONFLICT, message, details=details)

@@ -38,6 +38,7 @@ from longcall_server.core.messages import (
 from longcall_server.executor import Executor
 from longcall_server.handlers.attempt import Call
 from longcall_server.handlers.registry import Handlers
+from longcall_server.limits import OwnerRate
 from longcall_server.quick import QuickHost, QuickRun
 from longcall_server.stores.base import (
     BadCursor,
@@ -69,6 +70,10 @@ class ServiceSettings:
     """How long a finished request is kept."""
     patience_ms: int = 30_000
     """How long a write with an unknown outcome is repeated."""
+    submissions_per_minute: int = 66_000
+    """New requests of one owner a minute, over all its connections."""
+    submission_burst: int = 10_000
+    """How many of them may come at once."""
 
 
 class RequestService:
@@ -92,6 +97,7 @@ class RequestService:
         self._host = host
         self._limits = limits
         self._settings = settings
+        self._rate = OwnerRate(settings.submissions_per_minute, settings.submission_burst)
         self._runs: dict[tuple[object, RequestKey], QuickRun] = {}
         self._submissions = itertools.count(1)
         self._instance = secrets.token_hex(8)
@@ -121,7 +127,12 @@ class RequestService:
             # Sent again on the connection on which it runs: stored, it is one request and not two.
             await running.promote()
         now = self._store.now() if received_at is None else received_at
-        admitted = admit(self._handlers, principal, message, now)
+        admitted = admit(self._handlers, principal, message, now, self._limits)
+        if not isinstance(admitted, Refused):
+            # PROTOCOL 4.4.2: the quota comes behind all other checks, and the store's behind it.
+            wait_ms = self._rate.take(key.owner, self._store.now())
+            if wait_ms:
+                admitted = answers.too_many_submissions(wait_ms)
         if isinstance(admitted, Refused):
             return await self._known(key, message) or admitted
         if not is_quick(admitted.registration, message):

@@ -11,6 +11,7 @@ import asyncio
 from pathlib import Path
 
 from aiohttp import web
+from pydantic import MISSING
 
 from longcall_server import __version__
 from longcall_server.auth import Authenticator, KeyRing, SigningKey, TokenRules
@@ -26,6 +27,8 @@ from longcall_server.node import Node, Parts
 from longcall_server.requests import RequestService, ServiceSettings
 
 SOFTWARE = "longcall-server"
+_SPARE_BURSTS = 10
+"""How many connections of an owner may begin with a burst at once."""
 _LAST_WORDS = 1.0
 """Seconds that clients get, after the last request has ended, to take what is under way."""
 
@@ -65,10 +68,7 @@ class Server(Node):
             executor=parts.executor,
             host=parts.worker,
             limits=limits,
-            settings=ServiceSettings(
-                sync_window_ms=milliseconds(settings.sync_window),
-                retention_ms=milliseconds(settings.retention),
-            ),
+            settings=service_settings(settings),
         )
         self._resources.push_async_callback(service.close)
         self._app = create_app(
@@ -133,11 +133,29 @@ def protocol_limits(settings: Settings) -> Limits:
     return Limits(
         max_message_bytes=settings.max_message_bytes,
         max_depth=settings.max_depth,
+        max_values=settings.max_values,
+        max_string_length=_if_set(settings.max_string_length),
+        max_payload_bytes=_if_set(settings.max_payload_bytes),
+        max_metadata_bytes=_if_set(settings.max_metadata_bytes),
         max_in_flight=settings.max_in_flight,
         messages_per_minute=settings.messages_per_minute,
         message_burst=settings.message_burst,
         max_log_bytes=settings.max_log_bytes,
         id_retention_ms=milliseconds(settings.id_retention),
+    )
+
+
+def service_settings(settings: Settings) -> ServiceSettings:
+    """What deciding on requests needs to know."""
+    per_minute, burst = settings.submissions_per_minute, settings.submission_burst
+    return ServiceSettings(
+        sync_window_ms=milliseconds(settings.sync_window),
+        retention_ms=milliseconds(settings.retention),
+        # PROTOCOL 6.6.9: each new connection may begin with a burst.
+        submissions_per_minute=(
+            per_minute or settings.messages_per_minute + 60 * settings.message_burst
+        ),
+        submission_burst=burst or _SPARE_BURSTS * settings.message_burst,
     )
 
 
@@ -168,6 +186,10 @@ def entrance_settings(settings: Settings) -> EntranceSettings:
         allowed_hosts=hosts,
         trusted_proxies=settings.trusted_proxies,
     )
+
+
+def _if_set(limit: int | None) -> int | MISSING:
+    return MISSING if limit is None else limit
 
 
 def _reachable(host: str) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from longcall_server.core.codec import (
+    MessageBounds,
     decode_client_message,
     first_problem,
     is_sound_without,
@@ -33,7 +34,7 @@ PAYLOADS: st.SearchStrategy[Any] = st.recursive(
 
 
 def decode(text: str, max_bytes: int = 4096) -> ClientMessage:
-    return decode_client_message(text, max_bytes=max_bytes, max_depth=64)
+    return decode_client_message(text, MessageBounds(max_bytes, 64))
 
 
 def refusal(text: str) -> MessageError:
@@ -132,10 +133,97 @@ def test_no_error_holds_text_of_a_token() -> None:
 
 
 def test_a_message_is_sound_without_its_only_bad_member() -> None:
-    limits = {"max_bytes": 4096, "max_depth": 64}
-    assert is_sound_without('{"type":"hello","token":7}', "token", **limits)
-    assert not is_sound_without('{"type":"hello","token":7,"client":{}}', "token", **limits)
-    assert not is_sound_without('{"type":"hello","token":7,"x":1e400}', "token", **limits)
+    bounds = MessageBounds(4096, 64)
+    assert is_sound_without('{"type":"hello","token":7}', "token", bounds)
+    assert not is_sound_without('{"type":"hello","token":7,"client":{}}', "token", bounds)
+    assert not is_sound_without('{"type":"hello","token":7,"x":1e400}', "token", bounds)
+
+
+# --- Bounds --------------------------------------------------------------------------------------
+
+VALUES = MessageBounds(1 << 20, 64, max_values=8)
+CHARACTERS = MessageBounds(1 << 20, 64, max_string_length=8)
+
+
+def bounded(message: dict[str, Any] | str, bounds: MessageBounds) -> MessageError | None:
+    text = message if isinstance(message, str) else json.dumps(message)
+    try:
+        decode_client_message(text, bounds)
+    except MessageError as error:
+        return error
+    return None
+
+
+@pytest.mark.clause("2.3.16", "6.6.1")
+@pytest.mark.parametrize(
+    "four",
+    [[1, 2, 3], [[[[]]]], {"a": {}, "b,[{": "[,{", "c": ""}, [[","], '\\",['], [{}] * 3],
+)
+def test_a_message_of_as_many_values_as_allowed_passes_and_one_more_is_refused(four: Any) -> None:
+    # The message, its type, id and action are four, and the payload is the other four of eight.
+    message = {"type": "request", "id": "r1", "action": "a", "payload": four}
+    for text in (json.dumps(message), json.dumps(message, indent=2)):
+        assert bounded(text, VALUES) is None
+    if isinstance(four, dict):
+        four["more"] = None
+    else:
+        four.append(None)
+    for text in (json.dumps(message), json.dumps(message, indent=2)):
+        error = bounded(text, VALUES)
+        assert error is not None
+        assert error.code is ErrorCode.VALIDATION_ERROR
+        assert (error.pointer, "8 JSON values" in error.problem) == ("", True)
+        assert error.answered == Answered("request", request_id="r1")
+
+
+@pytest.mark.parametrize(
+    ("message", "answered"),
+    [
+        ({"type": "list", "id": "l1"}, Answered("list", list_id="l1")),
+        ({"type": "cancel", "request_id": "r1"}, Answered("cancel", request_id="r1")),
+        ({"type": "attach", "request_id": "a/b"}, Answered("attach")),
+        ({"type": "request", "id": [[]]}, Answered("request")),
+        ({"type": "what", "id": "r1"}, Answered("what")),
+        ({"type": [[]], "id": "r1"}, Answered()),
+    ],
+)
+@pytest.mark.clause("10.2.1", "10.46.1")
+def test_the_refusal_of_too_many_values_names_what_it_answers(
+    message: dict[str, Any], answered: Answered
+) -> None:
+    error = bounded({**message, "x": [0] * 20}, VALUES)
+    assert error is not None
+    assert error.answered == answered
+
+
+def test_what_is_not_json_has_never_too_many_values_to_be_refused() -> None:
+    error = bounded("[" * 1000, VALUES)
+    assert error is not None
+    assert error.answered == Answered()
+
+
+@pytest.mark.clause("2.3.17", "6.6.1")
+@pytest.mark.parametrize("eight", ["12345678", "é" * 8, "\U0001f600" * 8, '"\\\\"\n/\t' + "x"])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_string_as_long_as_allowed_passes_and_a_character_more_is_refused(
+    eight: str, ascii_only: bool
+) -> None:
+    for where, pointer in (
+        (lambda text: [[0, text]], "/x/0/1"),
+        (lambda text: {text: 1}, "/x"),
+    ):
+        message = {"type": "ping", "x": where(eight[:8])}
+        assert bounded(json.dumps(message, ensure_ascii=ascii_only), CHARACTERS) is None
+        message["x"] = where(eight[:7] + '"\\')
+        error = bounded(json.dumps(message, ensure_ascii=ascii_only), CHARACTERS)
+        assert error is not None
+        assert (error.code, error.pointer) == (ErrorCode.VALIDATION_ERROR, pointer)
+        assert "8 characters" in error.problem
+        assert error.answered == Answered("ping")
+
+
+def test_what_stands_between_strings_is_no_long_string() -> None:
+    assert bounded({"type": "ping", "x": [1234567, 1234567, "x", 1234567, 123]}, CHARACTERS) is None
 
 
 class Cat(BaseModel):

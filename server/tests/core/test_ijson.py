@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longcall_server.core.errors import JsonDefect
-from longcall_server.core.ijson import check_json, find_defect, is_suspicious, parse
+from longcall_server.core.ijson import (
+    check_json,
+    find_defect,
+    has_more_values,
+    is_suspicious,
+    most_values,
+    parse,
+)
 
 DEPTH = 5
 NUMBERS = st.sampled_from(
@@ -101,3 +108,30 @@ def test_brackets_in_strings_and_escaped_quotes_are_no_depth() -> None:
     text = json.dumps({"a": "[{" * 100, 'b"\\': "\\\\[[[[[[[[", "c": [[[1]]]})
     assert not is_suspicious(text.encode(), 4)
     assert is_suspicious(text.encode(), 3)
+
+
+def _values(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + sum(map(_values, inner)) if isinstance(value, dict | list) else 1
+
+
+@pytest.mark.clause("2.3.16")
+@given(
+    st.recursive(
+        st.none() | st.text(alphabet='a"\\,[]{}: é', max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text('",[\\'), inner, max_size=3)
+        ),
+        max_leaves=20,
+    ),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
+def test_values_are_counted_exactly_however_they_are_written(
+    value: Any, indent: int | None, ascii_only: bool
+) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    count = _values(value)
+    assert not has_more_values(text.encode(), count)
+    assert has_more_values(text.encode(), count - 1)
+    assert most_values(text) >= count

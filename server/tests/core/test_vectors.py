@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from longcall_server.core.canonical import canonical_json
-from longcall_server.core.codec import decode_client_message
+from longcall_server.core.codec import MessageBounds, decode_client_message
 from longcall_server.core.errors import MessageError
 from longcall_server.core.messages import ServerMessage
 
@@ -61,7 +61,7 @@ def test_a_client_text_is_taken_or_refused_as_the_vector_says(vector: dict[str, 
 
 def _decode(text: str) -> MessageError | dict[str, Any]:
     try:
-        message = decode_client_message(text, max_bytes=1 << 20, max_depth=64)
+        message = decode_client_message(text, MessageBounds(1 << 20, 64))
     except MessageError as refusal:
         return refusal
     dumped: dict[str, Any] = json.loads(message.model_dump_json())

@@ -19,6 +19,9 @@ from longcall_server.server import Server
 
 MESSAGE = 4096
 LOG = 65_536
+VALUES = 256
+PAYLOAD = 500
+METADATA = 100
 handlers = Handlers()
 
 
@@ -85,6 +88,37 @@ async def test_a_payload_up_to_the_limit_passes_and_one_byte_more_closes(server:
         assert wire.welcome["limits"]["max_message_bytes"] == MESSAGE
         await wire.send("attach", request_id="p", after_seq=0)
         assert (await wire.receive())["error"]["code"] == "NOT_FOUND"
+
+
+@pytest.mark.clause("6.6.7", "2.3.16", "6.5.6", "6.5.7")
+async def test_the_limits_that_welcome_tells_hold() -> None:
+    bounds = {"max_values": VALUES, "max_payload_bytes": PAYLOAD, "max_metadata_bytes": METADATA}
+    longest = {"max_string_length": MESSAGE}
+    given = settings(**bounds, **longest)
+    async with Server(given, handlers) as server, connected(server.url) as wire:
+        assert wire.welcome["limits"].items() >= {**bounds, **longest}.items()
+        for limit, payload, metadata, code in (
+            ("max_values", [0] * VALUES, {}, "VALIDATION_ERROR"),
+            ("max_string_length", "x" * (MESSAGE + 1), {}, "VALIDATION_ERROR"),
+            ("max_payload_bytes", "x" * (PAYLOAD - 1), {}, "PAYLOAD_TOO_LARGE"),
+            ("max_metadata_bytes", "", {"k": "v" * METADATA}, "PAYLOAD_TOO_LARGE"),
+        ):
+            ask = {"id": limit, "action": "measure", "payload": payload, "metadata": metadata}
+            await wire.send("request", **ask)
+            refused = await wire.receive()
+            assert (refused["request_id"], refused["error"]["code"]) == (limit, code)
+            assert refused["error"]["retryable"] is False
+        fits = {"payload": "x" * (PAYLOAD - 2), "metadata": {"k": "v" * (METADATA - 1)}}
+        await wire.send("request", id="fits", action="measure", **fits)
+        assert (await wire.receive())["result"] == PAYLOAD - 2
+
+
+@pytest.mark.clause("6.6.7")
+async def test_limits_that_are_not_set_are_not_told() -> None:
+    async with Server(settings(), handlers) as server, connected(server.url) as wire:
+        told = wire.welcome["limits"]
+        assert told["max_values"] == 100_000
+        assert not {"max_string_length", "max_payload_bytes", "max_metadata_bytes"} & set(told)
 
 
 @pytest.mark.clause("2.6.2")

@@ -14,6 +14,25 @@ class ClientLimits(BaseModel):
         6000, ge=1, description="messages a minute from a client on one connection"
     )
     message_burst: int = Field(1000, ge=1, description="messages that may come at once")
+    submissions_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="new requests of one owner a minute, over all its connections; "
+        "none: what a client may send that reconnects every second",
+    )
+    submission_burst: int | None = Field(
+        None, ge=1, description="new requests that may come at once; none: ten message bursts"
+    )
+    max_values: int = Field(100_000, ge=256, description="JSON values of one message of a client")
+    max_string_length: int | None = Field(
+        None, ge=4096, description="longest string of a client's message, in characters; none: any"
+    )
+    max_payload_bytes: int | None = Field(
+        None, ge=1, description="largest payload of a request, in bytes; none: any that fits"
+    )
+    max_metadata_bytes: int | None = Field(
+        None, ge=0, description="largest metadata of a request, in bytes; none: any that fits"
+    )
 
 
 class SizeLimits(BaseModel):

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""I-JSON (RFC 7493) and depth: what a JSON parser takes and the protocol does not (PROTOCOL 2).
+"""I-JSON (RFC 7493) and bounds: what a JSON parser takes and the protocol does not (PROTOCOL 2).
 
 Almost no text has such a defect, and looking at each value in Python would cost more than all the
 rest. So `is_suspicious` looks at the bytes with a few C-speed searches and may cry wolf, but never
 misses one; only then `find_defect` reads the text carefully.
+
+A text of two bytes a value can take seventy times its size as objects: `has_more_values` counts
+before anybody makes them.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable
-from typing import Any, Final, NoReturn
+from functools import cache
+from typing import Any, Final, NamedTuple, NoReturn
 
 from longcall_server.core.errors import JsonDefect
 
@@ -32,15 +37,18 @@ _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 # Strings, runs of one kind of bracket, and what is between.
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\[+|\]+|\{+|\}+|[^"\[\]{}]+')
 _LONE_CANDIDATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_WHITE_SPACE: Final = b" \t\n\r"
 
 
-def is_suspicious(data: bytes, max_depth: int) -> bool:
+def is_suspicious(data: bytes, max_depth: int, max_string_length: int | None = None) -> bool:
     """Whether the text may have a defect; False means it has none, if it is JSON at all.
 
     A double overflows only with 16 digits before the point or an exponent of three digits, and
     each level of depth takes a bracket.
     """
     if data.count(b"[") + data.count(b"{") > max_depth and _nests_deeper(data, max_depth):
+        return True
+    if max_string_length is not None and _may_be_longer(data, max_string_length):
         return True
     if b"\\u" in data and _LONE_CANDIDATE.search(data):
         return True
@@ -52,13 +60,34 @@ def is_suspicious(data: bytes, max_depth: int) -> bool:
     return False
 
 
-def find_defect(root: Any, max_depth: int) -> JsonDefect | None:
+def has_more_values(data: bytes, max_values: int) -> bool:
+    """Whether a JSON text holds more values, itself included; anything for other texts.
+
+    Each value but the outermost stands behind a comma or an opening bracket, so almost every text
+    is counted without a look at its strings.
+    """
+    if _separators(data) < max_values:
+        return False
+    outside_of_strings = b'"'.join(_outside_of_strings(data)).translate(None, _WHITE_SPACE)
+    empty = outside_of_strings.count(b"[]") + outside_of_strings.count(b"{}")
+    return _separators(outside_of_strings) - empty >= max_values
+
+
+def most_values(text: str) -> int:
+    """No fewer than the values of a JSON text: what it takes as objects goes by it."""
+    return text.count(",") + text.count("[") + text.count("{") + 1
+
+
+def find_defect(
+    root: Any, max_depth: int, max_string_length: int | None = None
+) -> JsonDefect | None:
     """The first defect, in the order of the text, of what `parse` returned; None if there is none.
 
     Repeated keys are all looked at.
     """
     path: list[str | int] = []
-    found = _find((("", root),), path, 1, max_depth)
+    longest = sys.maxsize if max_string_length is None else max_string_length
+    found = _find((("", root),), path, 1, _Bounds(max_depth, longest))
     if found is None:
         return None
     # The first token stands for the document itself.
@@ -70,6 +99,11 @@ def check_json(text: str, *, max_depth: int) -> None:
     defect = find_defect(parse(text, max_depth), max_depth)
     if defect is not None:
         raise defect
+
+
+class _Bounds(NamedTuple):
+    depth: int
+    string_length: int
 
 
 class Members(list[tuple[str, Any]]):
@@ -147,16 +181,38 @@ def _pruned(text: str, max_depth: int) -> str:
 def _nests_deeper(data: bytes, max_depth: int) -> bool:
     """Whether a JSON text nests deeper; anything for other texts. Innermost pairs are taken away
     once a level, all at C speed."""
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside_of_strings = b"".join(data.split(b'"')[::2])
-    skeleton = outside_of_strings.translate(_SQUARE, delete=_NO_BRACKETS)
+    skeleton = b"".join(_outside_of_strings(data)).translate(_SQUARE, delete=_NO_BRACKETS)
     for _ in range(max_depth):
         size = len(skeleton)
         skeleton = skeleton.replace(b"[]", b"")
         if len(skeleton) == size:
             break
     return bool(skeleton)
+
+
+def _outside_of_strings(data: bytes) -> list[bytes]:
+    """What a JSON text has before, between and behind its strings."""
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return data.split(b'"')[::2]
+
+
+def _separators(data: bytes) -> int:
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
+def _may_be_longer(data: bytes, max_length: int) -> bool:
+    """Whether there may be a string of more characters: no string has more than bytes."""
+    if len(data) <= max_length:
+        return False
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    return _longer_string(max_length).search(data) is not None
+
+
+@cache
+def _longer_string(max_length: int) -> re.Pattern[bytes]:
+    return re.compile(rb'"[^"]{%d,}' % (max_length + 1))
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -171,7 +227,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _find(
-    members: Iterable[tuple[str | int, Any]], path: list[str | int], depth: int, max_depth: int
+    members: Iterable[tuple[str | int, Any]], path: list[str | int], depth: int, bounds: _Bounds
 ) -> str | None:
     """The first problem among these and all below them; `path` then leads to it."""
     for token, value in members:
@@ -181,11 +237,10 @@ def _find(
             if len(value) > 15 or "e" in value or "E" in value:
                 problem = _number_problem(value)
         elif kind is str:
-            if has_lone_surrogate(value):
-                problem = _SURROGATE
+            problem = _string_problem(value, bounds)
         elif kind is list or kind is Members:
             path.append(token)
-            problem = _container_problem(value, path, depth, max_depth)
+            problem = _container_problem(value, path, depth, bounds)
             if problem is not None:
                 return problem
             path.pop()
@@ -197,16 +252,25 @@ def _find(
 
 
 def _container_problem(
-    value: list[Any], path: list[str | int], depth: int, max_depth: int
+    value: list[Any], path: list[str | int], depth: int, bounds: _Bounds
 ) -> str | None:
-    if depth > max_depth:
-        return f"nested deeper than {max_depth} levels"
+    if depth > bounds.depth:
+        return f"nested deeper than {bounds.depth} levels"
     if not isinstance(value, Members):
-        return _find(enumerate(value), path, depth + 1, max_depth)
-    # A key that is not text cannot stand in a pointer: its object is named.
-    if any(has_lone_surrogate(key) for key, _ in value):
-        return _SURROGATE
-    return _find(value, path, depth + 1, max_depth)
+        return _find(enumerate(value), path, depth + 1, bounds)
+    for key, _ in value:
+        # A key that is not text cannot stand in a pointer, and a long one has no place there: its
+        # object is named.
+        problem = _string_problem(key, bounds)
+        if problem is not None:
+            return problem
+    return _find(value, path, depth + 1, bounds)
+
+
+def _string_problem(value: str, bounds: _Bounds) -> str | None:
+    if len(value) > bounds.string_length:
+        return f"a string of more than {bounds.string_length} characters"
+    return _SURROGATE if has_lone_surrogate(value) else None
 
 
 def _number_problem(token: str) -> str | None:

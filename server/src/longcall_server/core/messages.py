@@ -138,6 +138,20 @@ class Limits(BaseModel):
     """The largest message in bytes of UTF-8, both ways (default 1048576)."""
     max_depth: Annotated[StrictInt, Field(ge=1, le=9007199254740991)]
     """The deepest nesting of arrays and objects in a message (default 64)."""
+    max_values: Annotated[StrictInt | MISSING, Field(ge=1, le=9007199254740991)] = MISSING
+    """
+    How many JSON values a message to the server may hold, itself included (default 100000).
+    Absent: not limited.
+    """
+    max_string_length: Annotated[StrictInt | MISSING, Field(ge=1, le=9007199254740991)] = MISSING
+    """The longest string or key in a message to the server, in code points. Absent: not limited."""
+    max_payload_bytes: Annotated[StrictInt | MISSING, Field(ge=1, le=9007199254740991)] = MISSING
+    """The largest payload of a request, in bytes of compact JSON. Absent: not limited."""
+    max_metadata_bytes: Annotated[StrictInt | MISSING, Field(ge=0, le=9007199254740991)] = MISSING
+    """
+    The keys and values of the metadata of a request together, in bytes of UTF-8. Absent: not
+    limited.
+    """
     max_in_flight: Annotated[StrictInt, Field(ge=1, le=9007199254740991)]
     """How many stored unfinished requests an owner may have (default 1000)."""
     messages_per_minute: Annotated[StrictInt, Field(ge=1, le=9007199254740991)]

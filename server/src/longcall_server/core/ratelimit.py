@@ -39,6 +39,10 @@ class TokenBucket:
         """How long until the debt is paid; 0 without one."""
         return self._until(0, now)
 
+    def is_full(self, now: int) -> bool:
+        """Whether it is as good as a new one."""
+        return self._fill(now) == self.burst * _MESSAGE
+
     def _until(self, wanted: int, now: int) -> int:
         return max(0, -(-(wanted - self._fill(now)) // self.per_minute))
 

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 from pydantic import MISSING
 
 from longcall_server.core import frames
-from longcall_server.core.codec import decode_client_message, is_sound_without
+from longcall_server.core.codec import MessageBounds, decode_client_message, is_sound_without
 from longcall_server.core.codes import CloseCode, ErrorCode, HeartbeatSide
 from longcall_server.core.errors import Answered, MessageError, error_info
 from longcall_server.core.events import timestamp
@@ -90,7 +91,7 @@ class Identity(Protocol):
     def expires_at(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionSettings:
     """What holds for all sessions of a server."""
 
@@ -98,6 +99,11 @@ class SessionSettings:
     server: Software
     heartbeat_interval_ms: int = 25_000
     hello_timeout_ms: int = 10_000
+
+    @cached_property
+    def bounds(self) -> MessageBounds:
+        """What a client's message is held to."""
+        return MessageBounds.of(self.limits)
 
 
 class Phase(StrEnum):
@@ -145,13 +151,14 @@ class SessionState:
 class Session:
     """The protocol of one connection, seen from the server."""
 
-    __slots__ = ("_settings", "_transport_token", "state")
+    __slots__ = ("_bounds", "_settings", "_transport_token", "state")
 
     def __init__(
         self, settings: SessionSettings, state: SessionState, transport_token: str | None = None
     ) -> None:
         self.state = state
         self._settings = settings
+        self._bounds = settings.bounds
         self._transport_token = transport_token
 
     @property
@@ -165,11 +172,8 @@ class Session:
         if state.phase is Phase.CLOSED:
             return []
         state.heartbeat.receive()
-        limits = self._settings.limits
         try:
-            message = decode_client_message(
-                text, max_bytes=limits.max_message_bytes, max_depth=limits.max_depth
-            )
+            message = decode_client_message(text, self._bounds)
         except MessageError as error:
             if state.phase is Phase.HELLO:
                 return [self._refuse_hello(text, error)]
@@ -286,12 +290,9 @@ class Session:
 
     def _refuse_hello(self, text: str, error: MessageError) -> Output:
         # PROTOCOL 4.2.5, 4.2.6: a bad token is 4401; any other defect, also beside it, is 4400.
-        if error.answered.type == "hello" and error.pointer == "/token":
-            limits = self._settings.limits
-            if is_sound_without(
-                text, "token", max_bytes=limits.max_message_bytes, max_depth=limits.max_depth
-            ):
-                return self._close(CloseCode.UNAUTHORIZED, "the token is malformed")
+        is_of_token = error.answered.type == "hello" and error.pointer == "/token"
+        if is_of_token and is_sound_without(text, "token", self._bounds):
+            return self._close(CloseCode.UNAUTHORIZED, "the token is malformed")
         return self._close(CloseCode.PROTOCOL_ERROR, "the first message is not a hello")
 
     def _welcome(self, identity: Identity, now: int) -> list[Output]:
