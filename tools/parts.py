@@ -17,7 +17,7 @@ PYTHON_PACKAGES = {
     "server": ("src", "tests"),
     "sdk-python": ("src", "tests", "examples"),
     "codegen": ("src", "tests"),
-    "conformance-tests": ("src", "tests", "programs", "chaos", "drivers/python"),
+    "conformance-tests": ("src", "tests", "programs", "chaos", "drivers/python", "handlers"),
     "server/examples": (".", "tests"),
 }
 TOX_ENVIRONMENTS = {

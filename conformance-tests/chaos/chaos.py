@@ -38,7 +38,9 @@ from workload import Asked
 from longcall_conformance.referee.checker import check
 from longcall_conformance.referee.observations import ObservationFile
 from longcall_conformance.referee.tokens import claims, sign
-from longcall_conformance.runner.manifest import Manifest, ServerFailed, ServerProcess
+from longcall_conformance.runner.manifest import Manifest
+from longcall_conformance.runner.server_process import ServerProcess
+from longcall_conformance.runner.under_test import ServerFailed
 
 HERE = Path(__file__).parent
 WORKERS = 2

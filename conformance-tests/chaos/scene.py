@@ -12,7 +12,7 @@ from raw_client import RawClient
 from sdk_client import SdkClient
 from verdicts import Verdicts
 
-from longcall_conformance.runner.manifest import ServerProcess
+from longcall_conformance.runner.server_process import ServerProcess
 
 
 @dataclass

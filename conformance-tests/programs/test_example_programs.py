@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from longcall_conformance.referee.tokens import token_set
-from longcall_conformance.runner.manifest import Manifest, ServerProcess, make_fixture
+from longcall_conformance.runner.manifest import Manifest, make_fixture
 from longcall_conformance.runner.report_figures import compare_report
+from longcall_conformance.runner.server_process import ServerProcess
 
 SUITE = Path(__file__).parent.parent
 CHECKOUT = SUITE.parent

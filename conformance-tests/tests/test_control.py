@@ -13,8 +13,8 @@ import pytest
 from longcall_conformance.referee.connection import Ended, RefereeConnection
 from longcall_conformance.referee.scripted_server import ScriptedServer
 from longcall_conformance.runner.case import Case, parse_case
-from longcall_conformance.runner.manifest import ServerProcess
 from longcall_conformance.runner.play import Play, StepFailed
+from longcall_conformance.runner.under_test import ServerUnderTest
 
 NAME = "server/group/name"
 Serve = Callable[[RefereeConnection, str | None], Awaitable[None]]
@@ -63,7 +63,7 @@ async def says_nothing(connection: RefereeConnection, token: str | None) -> None
 
 
 @asynccontextmanager
-async def served(serve: Serve) -> AsyncIterator[ServerProcess]:
+async def served(serve: Serve) -> AsyncIterator[ServerUnderTest]:
     """A server that answers each hello in its own way."""
     server = ScriptedServer([])
     await server.start()
@@ -75,7 +75,7 @@ async def served(serve: Serve) -> AsyncIterator[ServerProcess]:
 
     task = asyncio.create_task(run())
     try:
-        yield cast(ServerProcess, server)  # its url is all that is asked for
+        yield cast(ServerUnderTest, server)  # its url is all that is asked for
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from longcall_conformance.runner.manifest import Manifest, ServerFailed, ServerProcess
+from longcall_conformance.runner.manifest import Manifest
+from longcall_conformance.runner.server_process import ServerProcess
+from longcall_conformance.runner.under_test import ServerFailed
 
 PROGRAM = """
 import json, os, signal, sys
@@ -47,7 +49,9 @@ def lives(pid: int) -> bool:
 
 @pytest.mark.slow
 async def test_processes_beside_a_server_share_its_data_and_its_fate(tmp_path: Path) -> None:
-    server = ServerProcess(Manifest.load(manifest(tmp_path)), {}, tmp_path, "secret")
+    server = ServerProcess(
+        Manifest.load(manifest(tmp_path)), {"handlers": "demo"}, tmp_path, "secret"
+    )
     try:
         for round_ in range(2):
             await server.start()
@@ -67,5 +71,5 @@ async def test_processes_beside_a_server_share_its_data_and_its_fate(tmp_path: P
 
 
 def test_an_unknown_member_of_a_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ServerFailed, match="a manifest has beside, environment"):
+    with pytest.raises(ServerFailed, match="colour"):
         Manifest.load(manifest(tmp_path, colour="blue"))

@@ -11,9 +11,10 @@ from pathlib import Path
 from .referee.checker import check
 from .runner.case import Case, load_cases
 from .runner.lint import CaseRefused
-from .runner.manifest import Manifest, ServerFailed
+from .runner.manifest import Manifest
 from .runner.run import DriverCommand, Plan, run_plan
 from .runner.suite import BuildFailed, load_suite
+from .runner.under_test import ServerFailed
 from .runner.verdict import Result, Verdict, closing_line, exit_code, matrix, write_results
 
 USAGE_ERROR = 2

@@ -38,18 +38,28 @@ def claims(sub: str, tenant: str, **other: Any) -> dict[str, Any]:
     }
 
 
-def token_set(secret: str, run: str) -> dict[str, str]:
-    """Every token that a case can name as `${jwt.<name>}`; the tenants are this play's alone."""
+def token_set(secret: str, run: str, more: dict[str, Any] | None = None) -> dict[str, str]:
+    """Every token that a case can name as `${jwt.<name>}`; the tenants are this play's alone.
+
+    `more` are claims that the server under test demands of all, such as `iss`.
+    """
+
+    def person(sub: str, tenant: str, **other: Any) -> dict[str, Any]:
+        return claims(sub, tenant, **{**(more or {}), **other})
+
     acme, evil = f"acme-{run}", f"evil-{run}"
-    alice = claims("alice", acme)
+    alice = person("alice", acme)
     without_exp = {key: value for key, value in alice.items() if key != "exp"}
     without_tenant = {key: value for key, value in alice.items() if key != "tenant_id"}
     without_sub = {key: value for key, value in alice.items() if key != "sub"}
     return {
         "alice": sign(alice, secret),
-        "bob": sign(claims("bob", acme), secret),
-        "mallory": sign(claims("alice", evil), secret),
-        "powerless": sign(claims("carol", acme, permissions=[]), secret),
+        "bob": sign(person("bob", acme), secret),
+        "mallory": sign(person("alice", evil), secret),
+        "controller": sign(
+            person("controller", acme, permissions=["request:conf.control"]), secret
+        ),
+        "powerless": sign(person("carol", acme, permissions=[]), secret),
         "wrong_key": sign(alice, "another-secret-another-secret-another"),
         "expired": sign({**alice, "exp": int(time.time()) - 3600}, secret),
         "alg_none": sign(alice, secret, algorithm="none"),

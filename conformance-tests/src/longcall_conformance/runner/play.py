@@ -18,9 +18,9 @@ from ..referee.tokens import token_set
 from ..referee.welcome import welcome
 from .case import Case, Step, fill
 from .driver import CommandFailed, Driver, DriverCrash
-from .manifest import ServerProcess
 from .matching import difference, matches, select
 from .trace import Trace
+from .under_test import ServerUnderTest
 from .vocabulary import VERBS
 
 JsonObject = dict[str, Any]
@@ -38,12 +38,17 @@ class Play:
     """One play of one case."""
 
     def __init__(
-        self, case: Case, driver: Driver | None, server: ServerProcess | None, secret: str
+        self,
+        case: Case,
+        driver: Driver | None,
+        server: ServerUnderTest | None,
+        secret: str,
+        claims: JsonObject | None = None,
     ) -> None:
         self.case = case
         self.trace = Trace()
         run = uuid.uuid4().hex[:12]
-        self.tokens = token_set(secret, run)
+        self.tokens = token_set(secret, run, claims)
         self.peer: ScriptedServer | None = None
         self.server = server
         self.background: set[asyncio.Task[None]] = set()
@@ -212,7 +217,7 @@ class Play:
             raise StepFailed("there is no scripted server in this case")
         return self.peer
 
-    def server_under_test(self) -> ServerProcess:
+    def server_under_test(self) -> ServerUnderTest:
         """The server of a server or e2e case."""
         if self.server is None:
             raise StepFailed("the case has no server under test")

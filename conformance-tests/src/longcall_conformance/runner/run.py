@@ -13,10 +13,11 @@ from .case import Case
 from .checks import run_check
 from .driver import CommandFailed, Driver, DriverCrash
 from .lint import CaseRefused
-from .manifest import Manifest, ServerFailed
+from .manifest import Manifest
 from .play import Play, StepFailed
 from .servers import ServerPool
 from .trace import violations
+from .under_test import ServerFailed
 from .verdict import Result, Verdict
 
 NO_DRIVER = "-"
@@ -93,7 +94,7 @@ async def _play(
 ) -> list[str]:
     driver = Driver(command.command, cwd=plan.folder) if command is not None else None
     async with servers.server_for(case) as server:
-        play = Play(case, driver, server, servers.secret)
+        play = Play(case, driver, server, servers.secret, servers.claims)
         findings: list[str] = []
         try:
             if driver is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers under test: shared by the cases that leave them alone, not by those that kill."""
+"""The servers under test of a run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from .case import Case
-from .lint import CaseRefused
-from .manifest import Manifest, ServerProcess, make_fixture
+from .external_server import ExternalServer
+from .manifest import Manifest, make_fixture
+from .server_process import ServerProcess
+from .under_test import ServerFailed, ServerUnderTest
 
 
 class ServerPool:
     """Starts servers when they are first needed, and always stops them.
 
-    Cases that share a server do not see each other: each play has tenants of its own.
+    Cases that share a server do not see each other: each play has tenants of its own. A case that
+    ends servers has one of its own; at a URL, where there is but one, it has it alone.
     """
 
     def __init__(self, manifest: Manifest | None, fixtures: Path) -> None:
@@ -27,7 +30,9 @@ class ServerPool:
         self._fixtures = fixtures.resolve()
         self._shared: dict[str, ServerProcess] = {}
         self._making = asyncio.Lock()
-        self.secret = secrets.token_hex(32)
+        self._external = _ReadersAndWriters()
+        given = manifest.secret() if manifest is not None else None
+        self.secret = given or secrets.token_hex(32)
 
     async def __aenter__(self) -> Self:
         return self
@@ -36,21 +41,35 @@ class ServerPool:
         for server in self._shared.values():
             await server.stop()
 
+    @property
+    def claims(self) -> dict[str, Any]:
+        """What every token of this run says as well."""
+        return dict(self._manifest.jwt.get("claims", {})) if self._manifest is not None else {}
+
     @asynccontextmanager
-    async def server_for(self, case: Case) -> AsyncIterator[ServerProcess | None]:
+    async def server_for(self, case: Case) -> AsyncIterator[ServerUnderTest | None]:
         """A running server with what the case needs; None for a case without one."""
         if case.kind == "client":
             yield None
             return
-        if self._manifest is None:
-            raise CaseRefused(f"{case.name} needs a server: name its manifest with --server")
+        manifest = self._manifest
+        if manifest is None:
+            raise ServerFailed(f"{case.name} needs a server: name its manifest with --server")
         async with self._making:
             for name in case.server.get("fixtures", ()):
-                await make_fixture(self._manifest, name, self._fixtures)
-        if not case.ends_servers:
-            yield await self._share(self._manifest, case.server)
+                await make_fixture(manifest, name, self._fixtures)
+        if manifest.url is not None:
+            async with self._external.turn(alone=case.ends_servers):
+                external = ExternalServer(manifest, self._fixtures)
+                try:
+                    yield external
+                finally:
+                    await external.stop()
             return
-        server = ServerProcess(self._manifest, case.server, self._fixtures, self.secret)
+        if not case.ends_servers:
+            yield await self._share(manifest, case.server)
+            return
+        server = ServerProcess(manifest, case.server, self._fixtures, self.secret)
         try:
             await server.start()
             yield server
@@ -68,3 +87,26 @@ class ServerPool:
                 self._shared[key] = server
                 await server.start()
             return server
+
+
+class _ReadersAndWriters:
+    """Many at a time, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._readers = 0
+        self._alone = False
+
+    @asynccontextmanager
+    async def turn(self, *, alone: bool) -> AsyncIterator[None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._alone and not (alone and self._readers))
+            self._alone = alone
+            self._readers += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._readers -= 1
+                self._alone = False
+                self._changed.notify_all()
