@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -162,6 +163,18 @@ def test_the_longest_is_taken_and_a_byte_more_is_refused(bounds: Limits, limit: 
     error = desk.refused({"message": message + "x", "to": ALL})
     assert error.code == "PAYLOAD_TOO_LARGE"
     assert error.details == {"limit": limit, "size": limit + 1}
+
+
+def test_who_announced_to_whom_is_logged_on_one_line_and_what_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    Desk().announce({"message": "a secret", "to": {"tenant_id": "a\nb"}, "details": "a secret"})
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert ADMIN.principal_id in line
+    assert r"'a\nb'" in line
+    assert "\n" not in line
+    assert "secret" not in line
 
 
 def test_an_audience_is_whom_everything_in_it_fits() -> None:
