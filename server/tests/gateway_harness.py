@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,12 @@ from service_harness import Desk, desk, limits
 from longcall_server import Handlers
 from longcall_server.auth import Authenticator, KeyRing, SigningKey, create_token
 from longcall_server.core.messages import Limits
-from longcall_server.gateway.app import GatewaySettings, create_app
+from longcall_server.gateway.app import (
+    GatewaySettings,
+    ListenerSettings,
+    create_app,
+    create_listener,
+)
 from longcall_server.gateway.context import GATEWAY
 
 KEY = SigningKey.of_secret(b"k" * 32)
@@ -94,12 +100,15 @@ class Peer:
 class Harness:
     """A running gateway."""
 
-    def __init__(self, desk: Desk, app: web.Application, port: int) -> None:
+    def __init__(
+        self, desk: Desk, app: web.Application, port: int, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.desk = desk
         self.app = app
         self.port = port
-        self.http = f"http://127.0.0.1:{port}"
-        self.url = f"ws://127.0.0.1:{port}/v1/connect"
+        secure = "" if tls is None else "s"
+        self.http = f"http{secure}://127.0.0.1:{port}"
+        self.url = f"ws{secure}://127.0.0.1:{port}/v1/connect"
         self.gateway = app[GATEWAY]
         self._sessions: list[aiohttp.ClientSession] = []
 
@@ -120,6 +129,12 @@ class Harness:
         assert welcome["type"] == "welcome"
         return peer
 
+    async def until_connections(self, count: int) -> None:
+        """Waits until so many are open: an end takes a moment to be noticed."""
+        async with asyncio.timeout(PATIENCE):
+            while self.gateway.doors.connections != count:  # noqa: ASYNC110 (nothing tells)
+                await asyncio.sleep(0.005)
+
     async def close(self) -> None:
         for session in self._sessions:
             await session.close()
@@ -134,6 +149,8 @@ async def gateway(
     settings: GatewaySettings | None = None,
     authenticator: Authenticator | None = None,
     ready: Callable[[], bool] = lambda: True,
+    listener: ListenerSettings | None = None,
+    tls: ssl.SSLContext | None = None,
     **options: Any,
 ) -> AsyncIterator[Harness]:
     """Serves until the block ends; then no task of it may be left."""
@@ -149,15 +166,12 @@ async def gateway(
             settings=settings or GatewaySettings(files_dir=folder, close_timeout_ms=500),
             ready=ready,
         )
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        harness = Harness(made, app, runner.addresses[0][1])
+        server = create_listener(app, listener or ListenerSettings(), tls)
+        harness = Harness(made, app, await server.open("127.0.0.1", 0), tls)
         try:
             yield harness
         finally:
             await harness.close()
-            await runner.cleanup()
+            await server.close()
             names = {task.get_name() for task in asyncio.all_tasks() - before}
             assert not {name for name in names if name in ("longcall feed", "longcall close")}

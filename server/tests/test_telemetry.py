@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from longcall_server.telemetry import configure_logging
+from longcall_server.telemetry import Seldom, configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +35,16 @@ def test_our_log_is_shown_and_of_others_only_warnings(
     assert [line.rpartition(": ")[2] for line in lines] == ["shown", "shown too"]
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
     assert re.match(rf"{stamp} INFO    longcall_server\.worker: shown", lines[0])
+
+
+def test_a_warning_that_a_flood_repeats_is_one_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    seldom = Seldom(logging.getLogger("longcall_server.test"), clock=lambda: now)
+    for now in (0.0, 1.0, 59.0, 60.0, 61.0):
+        seldom.warning("too many: %d", now)
+    seldom.warning("something else")
+    assert [record.getMessage() for record in caplog.records] == [
+        "too many: 0",
+        "too many: 60",
+        "something else",
+    ]

@@ -19,8 +19,16 @@ from longcall_server.config import Settings, SettingsError, milliseconds
 from longcall_server.config.names import ANY
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits
-from longcall_server.gateway.app import GatewaySettings, create_app, drain
+from longcall_server.gateway.app import (
+    GatewaySettings,
+    ListenerSettings,
+    create_app,
+    create_listener,
+    drain,
+)
+from longcall_server.gateway.doors import ConnectionLimits
 from longcall_server.gateway.entrance import EntranceSettings
+from longcall_server.gateway.listener import Listener
 from longcall_server.gateway.origins import is_loopback
 from longcall_server.handlers import Handlers
 from longcall_server.node import Node, Parts
@@ -42,7 +50,7 @@ class Server(Node):
         self._ready = False
         self._port = settings.port
         self._app: web.Application | None = None
-        self._site: web.TCPSite | None = None
+        self._listener: Listener | None = None
 
     @property
     def port(self) -> int:
@@ -84,20 +92,19 @@ class Server(Node):
         self._ready = True
 
     async def _listen(self, app: web.Application) -> None:
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
-        self._resources.push_async_callback(runner.cleanup)
-        self._site = web.TCPSite(runner, self._settings.host, self._settings.port)
-        await self._site.start()
-        self._port = runner.addresses[0][1]
+        timeout = self._settings.request_timeout.total_seconds()
+        listener = create_listener(app, ListenerSettings(request_timeout_s=timeout))
+        self._resources.push_async_callback(listener.close)
+        self._port = await listener.open(self._settings.host, self._settings.port)
+        self._listener = listener
 
     async def _drain(self, parts: Parts, grace: float) -> None:
         """PROTOCOL 6: `goaway` at once; sockets are closed when no request runs here any more."""
         self._ready = False
-        app, site = self._app, self._site
-        if app is None or site is None:
+        app, listener = self._app, self._listener
+        if app is None or listener is None:
             return
-        await site.stop()
+        listener.stop()
         reason = "the server stops"
         ends_at = asyncio.get_running_loop().time() + grace
         gone = asyncio.create_task(
@@ -170,6 +177,12 @@ def gateway_settings(settings: Settings, files: Path) -> GatewaySettings:
         progress_interval_ms=max(1, round(1000 / settings.progress_per_second)),
         allow_query_token=settings.allow_query_token,
         entrance=entrance_settings(settings),
+        connections=ConnectionLimits(
+            total=settings.max_connections,
+            per_address=settings.max_connections_per_address,
+            per_owner=settings.max_connections_per_owner,
+            unidentified=settings.max_unidentified,
+        ),
         server_name=SOFTWARE,
         server_version=__version__,
         files_dir=files,

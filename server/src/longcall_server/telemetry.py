@@ -5,9 +5,34 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 ROOT = "longcall_server"
+
+
+class Seldom:
+    """Warnings that a flood would repeat: one of each text a minute."""
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        *,
+        quiet_s: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger
+        self._quiet_s = quiet_s
+        self._clock = clock
+        self._quiet_until: dict[str, float] = {}
+
+    def warning(self, text: str, *values: object) -> None:
+        """Logs it, unless `text` was logged a short while ago."""
+        now = self._clock()
+        if now >= self._quiet_until.get(text, now):
+            self._quiet_until[text] = now + self._quiet_s
+            self._logger.warning(text, *values)
 
 
 class _UtcFormatter(logging.Formatter):

@@ -22,6 +22,7 @@ from longcall_server.files import FileStore
 from longcall_server.gateway.app import drain
 from longcall_server.gateway.connection import Connection
 from longcall_server.gateway.context import GATEWAY, Gateway, GatewaySettings
+from longcall_server.gateway.doors import Place
 from longcall_server.gateway.outbox import Gone
 from longcall_server.handlers import ServerInfo
 from longcall_server.requests import RequestService, ServiceSettings
@@ -156,15 +157,19 @@ class Node:
             await link.close(code=CloseCode.GOING_AWAY, message=b"draining")
             return
         stand_in = cast(Any, link)  # socket, request, transport and writer in one
+        place = self.gateway.doors.enter(link.name)
+        assert isinstance(place, Place), "nobody floods here"
         try:
-            connection = Connection(self.gateway, stand_in, stand_in, None)
+            connection = Connection(self.gateway, stand_in, stand_in, None, place)
         except Gone:
+            place.leave()
             return
         self.gateway.add(connection)
         try:
             await connection.run()
         finally:
             self.gateway.remove(connection)
+            place.leave()
 
     async def _stop(self, grace: float) -> None:
         app = cast(Any, {GATEWAY: self.gateway})

@@ -32,6 +32,22 @@ class NetworkSettings(BaseModel):
     allow_query_token: bool = Field(
         False, description="whether a token may come as `?access_token=`"
     )
+    max_connections: int = Field(20_000, ge=1, description="connections of one server process")
+    max_connections_per_address: int = Field(
+        2000, ge=1, description="connections of one address, an IPv6 /64 being one"
+    )
+    max_connections_per_owner: int = Field(
+        1000, ge=1, description="connections of one owner to one server process"
+    )
+    max_unidentified: int = Field(
+        2000,
+        ge=4,
+        description="connections that have not said `hello`; an address may hold a quarter",
+    )
+    request_timeout: PositiveDuration = Field(
+        timedelta(seconds=10),
+        description="how long a TLS handshake, and then the head of the first request, may take",
+    )
     heartbeat_interval: PositiveDuration = Field(
         timedelta(seconds=25), description="how often the server pings an idle connection"
     )

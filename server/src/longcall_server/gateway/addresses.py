@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,12 @@ class TrustedProxies:
         if said and (word := said[-min(hops, len(said))]) in _SCHEMES:
             scheme = word
         return Remote(client, scheme)
+
+
+def peer_address(transport: asyncio.BaseTransport | None) -> Address | None:
+    """The other end of a socket; None if it has no address, or is no longer there."""
+    name = None if transport is None else transport.get_extra_info("peername")
+    return parse_address(name[0]) if isinstance(name, tuple) else None
 
 
 def parse_address(text: str) -> Address | None:

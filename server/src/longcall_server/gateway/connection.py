@@ -29,6 +29,7 @@ from longcall_server.core.session import (
 )
 from longcall_server.gateway.context import Gateway
 from longcall_server.gateway.decider import Decider
+from longcall_server.gateway.doors import Place
 from longcall_server.gateway.feed import Feed
 from longcall_server.gateway.lanes import Lanes
 from longcall_server.gateway.outbox import Gone, Outbox
@@ -52,6 +53,7 @@ class Connection:
         "_lanes",
         "_outbox",
         "_pause",
+        "_place",
         "_principal",
         "_said_goaway",
         "_session",
@@ -67,6 +69,7 @@ class Connection:
         ws: Socket,
         request: web.Request,
         transport_token: str | None,
+        place: Place,
     ) -> None:
         settings = gateway.settings
         transport = request.transport
@@ -77,6 +80,7 @@ class Connection:
         connection_id = uuid.uuid4().hex
         state = SessionState.new(gateway.session_settings, connection_id, gateway.clock())
         self._session = Session(gateway.session_settings, state, transport_token)
+        self._place = place
         self._principal: Principal | None = None
         self._outbox = Outbox(
             ws,
@@ -226,6 +230,9 @@ class Connection:
         finally:
             self._is_holding = False
             self._verifying = None
+        if not self._place.identify(principal.owner):
+            # PROTOCOL 2.7.7
+            return (Close(CloseCode.RATE_LIMITED, "the owner has too many connections"),)
         outputs = session.authenticated(principal, self._gateway.clock())
         if session.state.principal_id == principal.principal_id:
             # PROTOCOL 10.42: its permissions hold from here on.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,13 @@ from longcall_server.bus.base import Announcement, Bus
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits, Software
 from longcall_server.core.session import SessionSettings
-from longcall_server.gateway.entrance import EntranceSettings
+from longcall_server.gateway.doors import ConnectionLimits, Doors
+from longcall_server.gateway.entrance import Entrance, EntranceSettings
 from longcall_server.requests import RequestService
 from longcall_server.stores.base import Clock
+from longcall_server.telemetry import Seldom
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,8 @@ class GatewaySettings:
     """Whether `?access_token=` is looked at (PROTOCOL 3.2.4)."""
     entrance: EntranceSettings = field(default_factory=EntranceSettings)
     """Who is let in at all."""
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    """How many there may be."""
     server_name: str = "longcall-server"
     server_version: str = "0"
     files_dir: Path | None = None
@@ -78,6 +85,9 @@ class Gateway:
     ready: Callable[[], bool]
     session_settings: SessionSettings = field(init=False)
     announcer: Announcer = field(init=False)
+    entrance: Entrance = field(init=False)
+    doors: Doors = field(init=False)
+    complaints: Seldom = field(init=False)
     draining: bool = False
     connections: set[OpenConnection] = field(default_factory=set)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,6 +101,9 @@ class Gateway:
             hello_timeout_ms=settings.hello_timeout_ms,
         )
         self.announcer = Announcer(self.bus, self.clock, self.limits)
+        self.entrance = Entrance(settings.entrance)
+        self.doors = Doors(settings.connections)
+        self.complaints = Seldom(_log)
         self._empty.set()
 
     def add(self, connection: OpenConnection) -> None:

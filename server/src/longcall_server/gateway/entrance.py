@@ -4,17 +4,15 @@ it came from (PROTOCOL 2.7). One check for upgrades and for all other routes."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
 from longcall_server.config.names import ANY, Network
 from longcall_server.core.codes import ErrorCode
 from longcall_server.core.errors import error_info
-from longcall_server.gateway.addresses import Remote, TrustedProxies, parse_address
+from longcall_server.gateway.addresses import Remote, TrustedProxies, peer_address
 from longcall_server.gateway.origins import AllowedHosts, AllowedOrigins
 from longcall_server.gateway.problems import problem, problem_of
 
@@ -46,11 +44,9 @@ class Entrance:
 
     def remote(self, request: web.BaseRequest) -> Remote:
         """Where a request comes from."""
-        name = None if request.transport is None else request.transport.get_extra_info("peername")
-        peer = parse_address(name[0]) if isinstance(name, tuple) else None
         headers = request.headers
         return self.proxies.remote(
-            peer,
+            peer_address(request.transport),
             request.scheme,
             headers.getall(hdrs.X_FORWARDED_FOR, ()),
             headers.getall(hdrs.X_FORWARDED_PROTO, ()),
@@ -72,17 +68,3 @@ class Entrance:
             return None
         message = "Pages of this origin may not come here (see LONGCALL_ALLOWED_ORIGINS)."
         return problem(ErrorCode.FORBIDDEN, message)
-
-
-ENTRANCE: web.AppKey[Entrance] = web.AppKey("entrance", Entrance)
-
-
-@web.middleware
-def entrance(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-    """Refuses who may not come in; leaves no frame of its own below a connection."""
-    refusal = request.app[ENTRANCE].refusal(request)
-    return handler(request) if refusal is None else _answer(refusal)
-
-
-async def _answer(refusal: web.Response) -> web.StreamResponse:
-    return refusal

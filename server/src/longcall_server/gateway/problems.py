@@ -17,6 +17,7 @@ from pydantic import MISSING
 from longcall_server.core.codes import ERROR_CODES, ErrorCode
 from longcall_server.core.errors import error_info
 from longcall_server.core.messages import ErrorInfo
+from longcall_server.gateway.socket import CONNECT_PATH
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def bearer_token(request: web.Request) -> str | None:
 @web.middleware
 def problems(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
     """Makes every error of a route a problem document; what it was stays in the log."""
-    if hdrs.UPGRADE in request.headers:
+    if request.path == CONNECT_PATH and hdrs.UPGRADE in request.headers:
         # A connection answers for itself, and lives long: it needs no frame of ours below it.
         return handler(request)
     return _guarded(request, handler)

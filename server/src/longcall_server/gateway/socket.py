@@ -11,6 +11,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
+CONNECT_PATH: Final = "/v1/connect"
 SUBPROTOCOL: Final = "longcall.v1"
 
 _LOOK_S = 0.02

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sockets that say nothing, say it slowly, say too much, or speak no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from gateway_harness import PATIENCE, Harness, gateway, token
+
+from longcall_server import Handlers
+from longcall_server.gateway.app import GatewaySettings, ListenerSettings
+from longcall_server.gateway.doors import ConnectionLimits
+from longcall_server.gateway.listener import MAX_HEADERS, MAX_LINE_BYTES
+
+SECRET = "top-secret-part-of-a-token"
+UPGRADE = (
+    b"GET /v1/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+QUICK = ListenerSettings(request_timeout_s=0.2)
+
+
+class Raw:
+    """A socket, without a library that knows what belongs on it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def until_end(self) -> bytes:
+        """All that comes until the other side ends it."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                return await self.reader.read()
+            except ConnectionError:
+                return b""
+
+    async def answer(self, data: bytes) -> bytes:
+        """The head and body of the answer to what is sent."""
+        self.writer.write(data)
+        async with asyncio.timeout(PATIENCE):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            length = next(
+                (
+                    int(line.split(b":")[1])
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"content-length:")
+                ),
+                0,
+            )
+            return head + await self.reader.readexactly(length)
+
+
+@asynccontextmanager
+async def raw(at: Harness) -> AsyncIterator[Raw]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+    try:
+        yield Raw(reader, writer)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /v1/connect HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+async def test_a_socket_on_which_no_request_comes_is_closed(
+    handlers: Handlers, tmp_path: Path, start: bytes
+) -> None:
+    async with gateway(handlers, tmp_path, listener=QUICK) as at, raw(at) as silent:
+        silent.writer.write(start)
+        assert await silent.until_end() == b""
+        await at.welcomed()
+
+
+async def test_a_head_that_never_ends_is_not_waited_for_although_something_comes(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async with gateway(handlers, tmp_path, listener=QUICK) as at, raw(at) as slow:
+
+        async def trickle() -> None:
+            slow.writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+            while True:
+                slow.writer.write(b"x")
+                await slow.writer.drain()
+                await asyncio.sleep(0.02)
+
+        trickling = asyncio.create_task(trickle())
+        try:
+            assert await slow.until_end() == b""
+        finally:
+            trickling.cancel()
+            await asyncio.gather(trickling, return_exceptions=True)
+
+
+async def test_a_connection_lives_longer_than_a_head_may_take(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    patience = ListenerSettings(request_timeout_s=0.1, keepalive_timeout_s=0.1)
+    settings = GatewaySettings(heartbeat_interval_ms=400)
+    async with gateway(handlers, tmp_path, settings=settings, listener=patience) as at:
+        peer = await at.welcomed()
+        async with asyncio.timeout(PATIENCE):
+            frame = await peer.ws.receive_json()
+        assert frame["type"] == "ping"
+
+
+async def test_a_socket_that_is_idle_after_an_answer_is_closed(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    patience = ListenerSettings(keepalive_timeout_s=0.1)
+    async with gateway(handlers, tmp_path, listener=patience) as at, raw(at) as idle:
+        answer = await idle.answer(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert await idle.until_end() == b""
+
+
+async def test_a_socket_too_many_is_closed_before_it_says_anything(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    few = ConnectionLimits(total=100, per_address=1, unidentified=4)
+    settings = GatewaySettings(connections=few)
+    async with (
+        gateway(handlers, tmp_path, settings=settings) as at,
+        raw(at) as first,
+        raw(at),
+        raw(at) as third,
+    ):
+        assert await third.until_end() == b""
+        answer = await first.answer(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.clause("3.2.7", "3.2.8")
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (f"GET /v1/connect?access_token={SECRET}\x00 HTTP/1.1\r\n\r\n".encode(), 400),
+        (f"GET /{SECRET}/{'x' * MAX_LINE_BYTES} HTTP/1.1\r\n\r\n".encode(), 431),
+        (f"GET / HTTP/1.1\r\nAuthorization: Bearer {SECRET}\x00\r\n\r\n".encode(), 400),
+        (
+            f"GET / HTTP/1.1\r\nAuthorization: {SECRET}{'x' * MAX_LINE_BYTES}\r\n\r\n".encode(),
+            431,
+        ),
+        (f"GET / HTTP/1.1\r\nAuthorization {SECRET}\r\n\r\n".encode(), 400),
+        (f"{SECRET} / HTTP/1.1\r\n\r\n".encode(), 400),
+        (f"GET / HTTP/9.{SECRET}\r\n\r\n".encode(), 400),
+        (f"GET http://[{SECRET} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), 400),
+        (f"GET / HTTP/1.1\r\nContent-Length: {SECRET}\r\n\r\n".encode(), 400),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * (MAX_HEADERS + 1) + b"\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + SECRET.encode(), 400),
+        (UPGRADE.replace(b"AAAA", SECRET.encode()) + b"Sec-WebSocket-Protocol: longcall.v1", 400),
+        (UPGRADE + f"Sec-WebSocket-Protocol: {SECRET}".encode(), 400),
+        (UPGRADE.replace(b": 13", b": " + SECRET.encode()) + b"Sec-WebSocket-Protocol: x", 400),
+    ],
+)
+async def test_what_cannot_be_read_is_repeated_neither_to_its_sender_nor_to_the_log(
+    at: Harness, caplog: pytest.LogCaptureFixture, data: bytes, status: int
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with raw(at) as sender:
+        if not data.endswith(b"\r\n\r\n"):
+            data += b"\r\n\r\n"
+        answer = await sender.answer(data)
+    assert int(answer.split()[1]) == status, answer
+    assert b"application/problem+json" in answer
+    assert SECRET.encode() not in answer
+    assert SECRET not in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+    await at.welcomed()
+
+
+@pytest.mark.clause("2.1.4")
+async def test_subprotocols_may_come_in_several_headers(
+    at: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with raw(at) as client:
+        head = await client.answer(
+            UPGRADE
+            + f"Sec-WebSocket-Protocol: {SECRET}\r\n".encode()
+            + b"Sec-WebSocket-Protocol: chat, longcall.v1\r\n\r\n"
+        )
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"sec-websocket-protocol: longcall.v1" in head.lower()
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.clause("3.2.8")
+async def test_a_defect_of_a_route_is_told_with_an_incident_alone(
+    at: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("what was wrong")
+
+    monkeypatch.setattr(at.gateway.doors, "enter", fail)
+    async with raw(at) as client:
+        answer = await client.answer(UPGRADE + b"Sec-WebSocket-Protocol: longcall.v1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"incident_id" in answer
+    assert b"what was wrong" not in answer
+    assert "what was wrong" in caplog.text
+
+
+async def test_a_frame_that_lies_about_its_size_costs_nothing(at: Harness) -> None:
+    async with raw(at) as liar:
+        head = await liar.answer(UPGRADE + b"Sec-WebSocket-Protocol: longcall.v1\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        hello = b'{"type":"hello","token":"%s"}' % token().encode()
+        mask = b"\0\0\0\0"
+        liar.writer.write(b"\x81\xfe" + len(hello).to_bytes(2, "big") + mask + hello)
+        liar.writer.write(b"\x81\xff" + (2**63 - 1).to_bytes(8, "big") + mask + b"x" * 100)
+        assert (1009).to_bytes(2, "big") in await liar.until_end()
