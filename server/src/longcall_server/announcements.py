@@ -108,9 +108,9 @@ class Announcer:
 
         Nobody knows who hears it; who is not connected never will (PROTOCOL 4.7.4).
         """
-        if not principal.is_operator:
-            # PROTOCOL 3.5.7
-            return answers.refused(ErrorCode.FORBIDDEN, "This needs the permission admin.")
+        forbidden = refused_to(principal)
+        if forbidden is not None:
+            return forbidden
         limits = self._limits
         composed = compose(
             body,
@@ -128,6 +128,13 @@ class Announcer:
             others,
         )
         return composed.message
+
+
+def refused_to(principal: Principal) -> Refused | None:
+    """Why somebody may announce nothing at all; None to an operator (PROTOCOL 3.5.7)."""
+    if principal.is_operator:
+        return None
+    return answers.refused(ErrorCode.FORBIDDEN, "This needs the permission admin.")
 
 
 def compose(body: str, *, now: int, max_depth: int, max_message_bytes: int) -> Composed | Refused:

@@ -137,6 +137,12 @@ async def test_a_body_over_the_limit_of_a_message_is_not_read(at: Harness) -> No
     assert (status, problem["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
+async def test_what_nobody_may_send_is_not_read(at: Harness) -> None:
+    body = b"x" * (limits().max_message_bytes + 1)
+    for who, status in ((None, 401), (token("ann"), 403), (ADMIN, 413)):
+        assert (await post(at, body, who))[0] == status
+
+
 async def test_other_methods_are_not_allowed(at: Harness) -> None:
     async with at.client().get(f"{at.http}/v1/announcements") as response:
         assert response.status == 405

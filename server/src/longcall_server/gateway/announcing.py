@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from longcall_server.announcements import refused_to
 from longcall_server.answers import Refused
 from longcall_server.bus.base import Announcement
 from longcall_server.core.codes import ErrorCode
@@ -32,6 +33,10 @@ async def announce(request: web.Request) -> web.Response:
     principal = await caller(request)
     if isinstance(principal, web.Response):
         return principal
+    forbidden = refused_to(principal)
+    if forbidden is not None:
+        # What nobody may send is not read either.
+        return problem_of(forbidden.error)
     try:
         text = (await request.read()).decode()
     except UnicodeDecodeError:
