@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,28 @@ async def test_a_new_file_and_its_folders_are_made_and_marked(tmp_path: Path) ->
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {name: stat.S_IMODE((folder / name).stat().st_mode) for name in os.listdir(folder)}
+
+
+async def test_a_new_file_and_those_beside_it_are_their_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with opened(tmp_path / "x.db") as store:
+            await submit(store, "a")
+            assert modes(tmp_path) == {"x.db": 0o600, "x.db-wal": 0o600, "x.db-shm": 0o600}
+    finally:
+        os.umask(before)
+
+
+async def test_the_mode_of_a_file_that_is_there_is_its_owners_business(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db"):
+        pass
+    os.chmod(tmp_path / "x.db", 0o640)
+    async with opened(tmp_path / "x.db"):
+        assert modes(tmp_path)["x.db"] == 0o640
 
 
 @pytest.mark.clause("1.1.3")

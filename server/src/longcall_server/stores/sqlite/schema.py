@@ -161,6 +161,10 @@ def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
     make_folder(path.parent)
     if path.exists():
         _replace_older_version(path)
+    else:
+        # Payloads are nobody else's to read, whatever folder they lie in. SQLite makes the files
+        # beside this one with the same mode.
+        path.touch(mode=0o600)
     connection = connect(path)
     try:
         # One transaction, or a process that makes the file right now is seen half done.
