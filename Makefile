@@ -2,10 +2,11 @@
 # One verb a target; what a verb does stands in tools/. `make help` lists them.
 TOOL := tools/python.sh
 BIN  := .venv/bin
+FUZZ  = cd server/tests && $(CURDIR)/$(BIN)/python -m fuzz
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate conformance soak chaos drain stalled format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate conformance soak fuzz fuzz-merge chaos drain stalled format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,14 @@ conformance: ## every SDK and the server against the one suite
 soak: ## the server's heart through 200,000 random schedules, replayable by seed (SCHEDULES=, FIRST=, JOBS=)
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@cd server/tests && $(CURDIR)/$(BIN)/python -m simulation --schedules $(or $(SCHEDULES),200000) $(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS))
+
+fuzz: ## codec and session, 10 minutes by coverage and 10 by hypothesis each (SECONDS=, SEED=, JOBS=)
+	@$(TOOL) tools/environment.py fuzz >/dev/null
+	@$(FUZZ) run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
+
+fuzz-merge: ## take what fuzzing has found into the committed corpora, the least that covers as much
+	@$(TOOL) tools/environment.py fuzz >/dev/null
+	@$(FUZZ) merge
 
 chaos: ## kill -9 the server 200 times under load, and judge what 50 clients saw (ROUNDS=, SEED=, KILL=worker)
 	@$(TOOL) tools/environment.py dev >/dev/null

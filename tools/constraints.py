@@ -23,8 +23,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="longcall-constraints-") as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
-        say(f"resolving {', '.join(PACKAGES['dev'])}")
-        pip("install", *targets("dev"), python=python, constrained=False)
+        say(f"resolving {', '.join(PACKAGES['fuzz'])}")
+        pip("install", *targets("fuzz"), python=python, constrained=False)
         frozen = subprocess.run(
             [python, "-m", "pip", "freeze", "--exclude-editable"],
             capture_output=True,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one virtual environment, `.venv`: made when it is needed, left alone while nothing changed.
 
-usage: environment.py {demo,dev}    (prints the path of its Python)
+usage: environment.py {demo,dev,fuzz}    (prints the path of its Python)
 
-`demo` holds what users get: server, SDK, example. `dev` adds the other packages and the checks.
+`demo` holds what users get: server, SDK, example. `dev` adds the other packages and the checks, and
+`fuzz` what only some machines can install (requirements/fuzz.txt).
 A stamp beside the packages remembers what an installation was made from.
 """
 
@@ -23,6 +24,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 DEV_REQUIREMENTS = (ROOT / "requirements" / "dev.txt", ROOT / "requirements" / "test.txt")
+FUZZ_REQUIREMENTS = ROOT / "requirements" / "fuzz.txt"
 
 # Folder of each editable package -> its extras. One pip command installs all of a profile, so that
 # the packages find each other here and never on an index.
@@ -36,6 +38,9 @@ PACKAGES = {
         "conformance-tests": "",
     },
 }
+PACKAGES["fuzz"] = PACKAGES["dev"]
+# Each holds all that those before it do.
+PROFILES = ("demo", "dev", "fuzz")
 
 
 def ensure(profile: str) -> Path:
@@ -44,7 +49,8 @@ def ensure(profile: str) -> Path:
     Raises CalledProcessError if venv or pip fails (they have said why).
     """
     with locked():
-        if PYTHON.exists() and (is_current(profile) or is_current("dev")):
+        fitting = PROFILES[PROFILES.index(profile) :]
+        if PYTHON.exists() and any(is_current(one) for one in fitting):
             return PYTHON
         if not works(PYTHON):
             say("making .venv")
@@ -95,13 +101,24 @@ def targets(profile: str) -> list[str]:
         for folder, extras in PACKAGES[profile].items()
         for part in ("--editable", f"{ROOT / folder}{extras}")
     ]
-    return editable + (["--requirement", str(DEV_REQUIREMENTS[0])] if profile == "dev" else [])
+    wanted = [str(file) for file in requirements(profile) if file != DEV_REQUIREMENTS[1]]
+    return editable + [part for file in wanted for part in ("--requirement", file)]
+
+
+def requirements(profile: str) -> tuple[Path, ...]:
+    """The files of what a profile needs beside the packages; test.txt is read by dev.txt."""
+    match profile:
+        case "dev":
+            return DEV_REQUIREMENTS
+        case "fuzz":
+            return (*DEV_REQUIREMENTS, FUZZ_REQUIREMENTS)
+    return ()
 
 
 def fingerprint(profile: str) -> str:
     """Changes with whatever an installation depends on."""
     files = [ROOT / folder / "pyproject.toml" for folder in PACKAGES[profile]]
-    files += [CONSTRAINTS, *(DEV_REQUIREMENTS if profile == "dev" else ())]
+    files += [CONSTRAINTS, *requirements(profile)]
     digest = hashlib.sha256(f"{ROOT}\0{PYTHON.resolve()}".encode())
     for file in files:
         digest.update(b"\0" + file.read_bytes())

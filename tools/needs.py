@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import environment
+
 ROOT = Path(__file__).resolve().parent.parent
 DEBIAN_PACKAGES = ROOT / ".ci" / "debian-packages.txt"
 
@@ -15,6 +17,21 @@ LANGUAGES = {
     "node": (("node", "npm"), ("node", "--version"), (20, 0), "Node.js 20 or newer, with npm"),
     "go": (("go", "gofmt"), ("go", "version"), (1, 24), "Go 1.24 or newer"),
 }
+
+FUZZER = "atheris"
+
+
+def missing(name: str) -> str | None:
+    """Why what a part needs is not here, and what to do; None if it is."""
+    return missing_fuzzer() if name == FUZZER else missing_language(name)
+
+
+def missing_fuzzer() -> str | None:
+    """Why there is no coverage-guided fuzzer in the environment; None if there is."""
+    command = [str(environment.PYTHON), "-c", f"import {FUZZER}"]
+    if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+        return None
+    return f"{FUZZER} cannot be installed here: see requirements/fuzz.txt"
 
 
 def missing_language(name: str) -> str | None:

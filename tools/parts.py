@@ -29,6 +29,8 @@ TOX_ENVIRONMENTS = {
 }
 # A part of its own: schedules by the thousand say nothing more in another environment.
 SIMULATION = "server/tests/simulation"
+# Another: its second half needs what the package's own environment does not have.
+FUZZ = "server/tests/fuzz"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Part:
     name: str
     group: str
     commands: tuple[Command, ...]
-    needs: tuple[str, ...] = ()  # languages without which it cannot be run at all
+    needs: tuple[str, ...] = ()  # what it cannot be run at all without (needs.py)
     wants: tuple[str, ...] = ()  # languages without which it skips some of it, and says so
     fast: tuple[Command, ...] = ()  # what `make test-fast` runs instead; nothing: not at all
     alone: bool = True  # watched live, with the machine to itself; else two at a time
@@ -90,6 +92,14 @@ def python_tests() -> Iterator[Part]:
         yield Part(name, "test", (tests,), wants=wants, fast=(fast(f"{folder}/tests"),))
         if name == "server":
             yield Part("simulation", "test", (run("pytest", SIMULATION),))
+            yield Part("fuzz", "test", (run("pytest", FUZZ), fuzz("hypothesis")))
+            yield Part("fuzz by coverage", "test", (fuzz("atheris"),), needs=("atheris",))
+
+
+def fuzz(fuzzer: str) -> Command:
+    """A taste of `make fuzz`."""
+    words = ("-m", "fuzz", "run", "--fuzzers", fuzzer, "--seconds", "5")
+    return Command((str(PYTHON), *words), (ROOT / FUZZ).parent)
 
 
 def fast(tests: str) -> Command:

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = choose(all_parts(), options.only, fast=options.fast)
     absent = Verdict.FAILED if os.environ.get("CI") == "true" else Verdict.SKIPPED
     results = set_up(parts, absent, fast=options.fast)
-    missing = {name: needs.missing_language(name) for part in parts for name in part.needs}
+    missing = {name: needs.missing(name) for part in parts for name in part.needs}
     for alone, batch in groupby(parts, key=lambda part: part.alone):
         results += run_batch(list(batch), missing, absent, live=alone)
     print(table(results), flush=True)
@@ -68,6 +68,8 @@ def choose(parts: Sequence[Part], only: Sequence[str], *, fast: bool) -> list[Pa
 def set_up(parts: Sequence[Part], absent: Verdict, *, fast: bool) -> list[Result]:
     """Installs what the parts need; one row each. The fast loop does without system packages."""
     rows = [set_up_one("python packages", python_packages, Verdict.FAILED)]
+    if any(needs.FUZZER in part.needs for part in parts):
+        rows.append(set_up_one("fuzzing packages", fuzzing_packages, absent))
     if not fast and any(part.group in {"test", "conformance"} for part in parts):
         rows.append(set_up_one("debian packages", needs.install_debian_packages, absent))
     node_parts = [part for part in parts if "node" in part.needs + part.wants]
@@ -79,6 +81,15 @@ def set_up(parts: Sequence[Part], absent: Verdict, *, fast: bool) -> list[Result
 def python_packages() -> None:
     """The environment with everything in it."""
     environment.ensure("dev")
+
+
+def fuzzing_packages() -> str | None:
+    """What not every machine can install."""
+    try:
+        environment.ensure("fuzz")
+    except subprocess.CalledProcessError:
+        return needs.missing_fuzzer()
+    return None
 
 
 def set_up_one(name: str, work: Callable[[], str | None], otherwise: Verdict) -> Result:

@@ -12,7 +12,7 @@ def pip_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
     """A checkout whose pip only remembers what it was asked for."""
     requirements = tmp_path / "requirements"
     requirements.mkdir()
-    for name in ("constraints.txt", "dev.txt", "test.txt"):
+    for name in ("constraints.txt", "dev.txt", "test.txt", "fuzz.txt"):
         (requirements / name).write_text("")
     for folder in environment.PACKAGES["dev"]:
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
@@ -24,6 +24,7 @@ def pip_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
     monkeypatch.setattr(
         environment, "DEV_REQUIREMENTS", (requirements / "dev.txt", requirements / "test.txt")
     )
+    monkeypatch.setattr(environment, "FUZZ_REQUIREMENTS", requirements / "fuzz.txt")
 
     def create(folder: Path, **_: bool) -> None:
         (folder / "bin").mkdir(parents=True, exist_ok=True)
@@ -58,6 +59,23 @@ def test_what_holds_everything_holds_the_demo(pip_calls: list[tuple[str, ...]]) 
     ensure("dev")
     ensure("demo")
     assert len(pip_calls) == 1
+
+
+def test_what_holds_the_fuzzers_holds_everything(pip_calls: list[tuple[str, ...]]) -> None:
+    ensure("fuzz")
+    ensure("dev")
+    assert len(pip_calls) == 1
+
+
+def test_the_fuzzers_are_installed_on_top_of_everything_else(
+    pip_calls: list[tuple[str, ...]],
+) -> None:
+    ensure("dev")
+    ensure("fuzz")
+
+    first, second = pip_calls
+    assert second[:-2] == first
+    assert second[-1].endswith("fuzz.txt")
 
 
 def test_the_demo_does_not_hold_everything(pip_calls: list[tuple[str, ...]]) -> None:

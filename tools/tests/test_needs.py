@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+import environment
 import needs
-from needs import install_debian_packages, missing_debian_packages, missing_language
+from needs import install_debian_packages, missing, missing_debian_packages, missing_language
 
 WriteProgram = Callable[[str, str], Path]
 
@@ -80,3 +81,13 @@ def test_root_has_them_installed_and_hears_if_that_failed(
 def test_the_list_of_packages_holds_names_only() -> None:
     assert needs.debian_packages()
     assert all(name.replace("-", "").isalnum() for name in needs.debian_packages())
+
+
+def test_a_machine_without_the_fuzzer_is_told_where_it_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(environment, "PYTHON", "false")
+    assert missing("atheris") == "atheris cannot be installed here: see requirements/fuzz.txt"
+
+    monkeypatch.setattr(environment, "PYTHON", "true")
+    assert missing("atheris") is None

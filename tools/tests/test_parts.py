@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import configparser
 
+import pytest
+
 from environment import PACKAGES, ROOT
-from parts import PYTHON_PACKAGES, SIMULATION, TOX_ENVIRONMENTS, all_parts
+from parts import FUZZ, PYTHON_PACKAGES, SIMULATION, TOX_ENVIRONMENTS, all_parts
 from sources import tracked
 
 
@@ -49,13 +51,12 @@ def test_tox_has_the_environments_that_are_run() -> None:
         assert settings[f"testenv:{name}"]["commands"].endswith(f" {folder}/tests")
 
 
-def test_the_simulation_is_run_once() -> None:
-    parts = [
-        part for part in all_parts() for command in part.commands if SIMULATION in command.argv
-    ]
+@pytest.mark.parametrize(("name", "folder"), [("simulation", SIMULATION), ("fuzz", FUZZ)])
+def test_a_folder_with_a_part_of_its_own_is_run_once(name: str, folder: str) -> None:
+    parts = [part for part in all_parts() for command in part.commands if folder in command.argv]
 
-    assert [part.name for part in parts] == ["simulation"]
-    assert f"--ignore {SIMULATION} " in (ROOT / "tox.ini").read_text()
+    assert [part.name for part in parts] == [name]
+    assert f"--ignore {folder} " in (ROOT / "tox.ini").read_text()
 
 
 def test_the_fast_loop_leaves_out_what_is_slow() -> None:

@@ -116,6 +116,7 @@ def test_the_token_of_the_upgrade_serves_where_hello_has_none_and_yields_where_i
         ('{"type":"hello","token":7}', 4401),
         ('{"type":"hello","token":null}', 4401),
         ('{"type":"hello","token":"\\ud800"}', 4401),
+        ('{"type":"hello","token":[1e400]}', 4401),
         ('{"type":"hello","token":"' + "x" * 2000 + '","client":1}', 4400),
         ('{"type":"hello","token":"","client":{"name":""}}', 4400),
         ('{"type":"hello","client":{"name":"x"}}', 4400),

@@ -290,7 +290,8 @@ class Session:
 
     def _refuse_hello(self, text: str, error: MessageError) -> Output:
         # PROTOCOL 4.2.5, 4.2.6: a bad token is 4401; any other defect, also beside it, is 4400.
-        is_of_token = error.answered.type == "hello" and error.pointer == "/token"
+        place = f"{error.pointer or ''}/"
+        is_of_token = error.answered.type == "hello" and place.startswith("/token/")
         if is_of_token and is_sound_without(text, "token", self._bounds):
             return self._close(CloseCode.UNAUTHORIZED, "the token is malformed")
         return self._close(CloseCode.PROTOCOL_ERROR, "the first message is not a hello")
