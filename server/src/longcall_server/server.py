@@ -8,6 +8,8 @@ async with Server(settings, handlers) as server:
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from aiohttp import web
@@ -26,13 +28,17 @@ from longcall_server.gateway.app import (
     create_listener,
     drain,
 )
+from longcall_server.gateway.descriptors import connections_within_limits
 from longcall_server.gateway.doors import ConnectionLimits
 from longcall_server.gateway.entrance import EntranceSettings
 from longcall_server.gateway.listener import Listener
 from longcall_server.gateway.origins import is_loopback
+from longcall_server.gateway.tls import Certificate
 from longcall_server.handlers import Handlers
 from longcall_server.node import Node, Parts
 from longcall_server.requests import RequestService, ServiceSettings
+
+_log = logging.getLogger(__name__)
 
 SOFTWARE = "longcall-server"
 _SPARE_BURSTS = 10
@@ -47,6 +53,7 @@ class Server(Node):
     def __init__(self, settings: Settings, handlers: Handlers, *, claims: bool = True) -> None:
         super().__init__(settings, handlers, claims=claims, follows=True)
         self._authenticator = authenticator(settings)
+        self._tls = certificate(settings)
         self._ready = False
         self._port = settings.port
         self._app: web.Application | None = None
@@ -60,7 +67,8 @@ class Server(Node):
     @property
     def http_url(self) -> str:
         """Where the HTTP routes are, without a path."""
-        return f"http://{_reachable(self._settings.host)}:{self._port}"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{_reachable(self._settings.host)}:{self._port}"
 
     @property
     def url(self) -> str:
@@ -92,11 +100,15 @@ class Server(Node):
         self._ready = True
 
     async def _listen(self, app: web.Application) -> None:
-        timeout = self._settings.request_timeout.total_seconds()
-        listener = create_listener(app, ListenerSettings(request_timeout_s=timeout))
+        settings = self._settings
+        patience = ListenerSettings(request_timeout_s=settings.request_timeout.total_seconds())
+        tls = None if self._tls is None else self._tls.context
+        listener = create_listener(app, patience, tls)
         self._resources.push_async_callback(listener.close)
-        self._port = await listener.open(self._settings.host, self._settings.port)
+        self._port = await listener.open(settings.host, settings.port)
         self._listener = listener
+        for note in exposure(settings):
+            _log.warning("it listens on %s %s", settings.host or "all addresses", note)
 
     async def _drain(self, parts: Parts, grace: float) -> None:
         """PROTOCOL 6: `goaway` at once; sockets are closed when no request runs here any more."""
@@ -178,7 +190,7 @@ def gateway_settings(settings: Settings, files: Path) -> GatewaySettings:
         allow_query_token=settings.allow_query_token,
         entrance=entrance_settings(settings),
         connections=ConnectionLimits(
-            total=settings.max_connections,
+            total=connections_within_limits(settings.max_connections),
             per_address=settings.max_connections_per_address,
             per_owner=settings.max_connections_per_owner,
             unidentified=settings.max_unidentified,
@@ -187,6 +199,30 @@ def gateway_settings(settings: Settings, files: Path) -> GatewaySettings:
         server_version=__version__,
         files_dir=files,
     )
+
+
+def certificate(settings: Settings) -> Certificate | None:
+    """What TLS is spoken with, None without; raises `SettingsError` if the files are not right."""
+    if settings.tls_cert is None and settings.tls_key is None:
+        return None
+    if settings.tls_key is None:
+        raise SettingsError("--tls-key: the key of --tls-cert is not given")
+    if settings.tls_cert is None:
+        raise SettingsError("--tls-cert: the certificate of --tls-key is not given")
+    return Certificate(settings.tls_cert, settings.tls_key)
+
+
+def exposure(settings: Settings) -> Iterator[str]:
+    """What an operator may have overlooked who made a server reachable from elsewhere."""
+    if is_loopback(settings.host):
+        return
+    if settings.tls_cert is None and not settings.trusted_proxies:
+        yield (
+            "without TLS, where tokens can be read on their way: "
+            "give --tls-cert and --tls-key, or name the proxy that speaks TLS in --trusted-proxies"
+        )
+    if not settings.allowed_hosts:
+        yield "and answers to any host name: name those that clients use in --allowed-hosts"
 
 
 def entrance_settings(settings: Settings) -> EntranceSettings:

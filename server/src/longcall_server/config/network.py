@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import BaseModel, Field
 
@@ -16,6 +17,10 @@ class NetworkSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8765, ge=0, le=65535, description="TCP port; 0 takes a free one")
+    tls_cert: Path | None = Field(
+        None, description="PEM file of the certificate, with its chain; with it: https and wss"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's key")
     allowed_origins: Origins = Field(
         (), description="origins of web pages that may connect, beside the server's own; *: all"
     )
