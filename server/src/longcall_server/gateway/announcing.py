@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
@@ -18,8 +17,6 @@ from longcall_server.core.codes import ErrorCode
 from longcall_server.gateway.callers import caller
 from longcall_server.gateway.context import GATEWAY, Gateway
 from longcall_server.gateway.problems import problem, problem_of
-
-_log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 100
 """Connections that are told before the event loop gets its turn."""
@@ -68,12 +65,16 @@ class Crier:
         """Tells it to all who are connected, soon."""
         if len(announcement.frame.encode()) > self._gateway.limits.max_message_bytes:
             # PROTOCOL 10.44: another process may be configured otherwise.
-            _log.warning("an announcement is lost: it is longer than a message may be here")
+            self._gateway.complaints.warning(
+                "an announcement is lost: it is longer than a message may be here"
+            )
             return
         self._waiting.append(announcement)
         if len(self._waiting) > _MAX_WAITING:
             self._waiting.popleft()
-            _log.warning("announcements come faster than they can be told: one is lost")
+            self._gateway.complaints.warning(
+                "announcements come faster than they can be told: one is lost"
+            )
         if self._round is None:
             self._round = asyncio.create_task(self._tell_all(), name="longcall announcements")
 
