@@ -11,6 +11,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
+from longcall_server.gateway.framing import GuardedReader
+
 CONNECT_PATH: Final = "/v1/connect"
 SUBPROTOCOL: Final = "longcall.v1"
 
@@ -19,11 +21,13 @@ _NEVER_BY_ITSELF = 1 << 62
 
 
 class Socket(web.WebSocketResponse):
-    """Differs in two things.
+    """Differs in four things.
 
     It never waits for the peer while it sends, so that a frame is handed over in one go: the outbox
     waits. And where the peer broke RFC 6455 or sent too much, it goes on taking what is still on
     its way for a while: a socket closed before that is reset, and the peer would never learn why.
+    What the library lets pass against RFC 6455 is stopped before it (see `framing`), and a close
+    frame is answered with its own code, or with 1002 where that may not be sent.
     """
 
     def __init__(self, *, max_message_bytes: int, close_timeout_ms: int) -> None:
@@ -34,6 +38,7 @@ class Socket(web.WebSocketResponse):
             max_msg_size=max_message_bytes + 1,
             writer_limit=_NEVER_BY_ITSELF,
             timeout=close_timeout_ms / 1000,
+            autoclose=False,
         )
         self._linger_s = close_timeout_ms / 1000
         self._transport: asyncio.Transport | None = None
@@ -52,6 +57,26 @@ class Socket(web.WebSocketResponse):
         self._transport = request.transport
         return await super().prepare(request)
 
+    def _post_start(self, request: BaseRequest, protocol: str | None, writer: Any) -> None:
+        # What came with the upgrade must pass the guard too: the library would read it in here.
+        connection = request.protocol
+        early, connection._message_tail = connection._message_tail, b""
+        super()._post_start(request, protocol, writer)
+        guard = GuardedReader(connection._payload_parser, self._reader)
+        connection._payload_parser = guard
+        if early:
+            guard.feed_data(early)
+
+    async def receive(self, timeout: float | None = None) -> Any:
+        message = await super().receive(timeout)
+        if message.type is WSMsgType.CLOSE:
+            code = message.data or WSCloseCode.OK
+            if not _is_sendable(code):
+                code = WSCloseCode.PROTOCOL_ERROR
+            # The client may be gone already: nothing waits for it to read.
+            await super().close(code=code, drain=False)
+        return message
+
     async def close(
         self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
     ) -> bool:
@@ -69,6 +94,11 @@ class Socket(web.WebSocketResponse):
             if loop.time() >= ends_at:
                 return
             await asyncio.sleep(_LOOK_S)
+
+
+def _is_sendable(code: int) -> bool:
+    """Whether a close frame may carry this code (RFC 6455 7.4, and the registry of IANA)."""
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
 
 
 _VIOLATIONS: Final[frozenset[Any]] = frozenset(

@@ -11,6 +11,7 @@ from longcall_server.gateway.addresses import Address, subscriber
 from longcall_server.gateway.connection import Connection
 from longcall_server.gateway.context import GATEWAY, Gateway
 from longcall_server.gateway.doors import Full, Place
+from longcall_server.gateway.handshake import refusal_of_upgrade
 from longcall_server.gateway.outbox import Gone
 from longcall_server.gateway.problems import bearer_token, problem, problem_of
 from longcall_server.gateway.socket import SUBPROTOCOL, Socket
@@ -26,6 +27,9 @@ async def connect(request: web.Request) -> web.StreamResponse:
     if not _is_upgrade(request) or not _offers_subprotocol(offered):
         message = f"This is a WebSocket endpoint of the subprotocol {SUBPROTOCOL}."
         return problem(ErrorCode.VALIDATION_ERROR, message)
+    refusal = refusal_of_upgrade(request)
+    if refusal is not None:
+        return refusal
     if gateway.draining:
         message = "The server is going away."
         return problem(ErrorCode.UNAVAILABLE, message, retry_after_ms=1_000)
