@@ -20,6 +20,7 @@ room will write it; that list may only shrink. A clause with MAY permits and dem
 needs no test. How a test is marked: [CONTRIBUTING](../CONTRIBUTING.md#clauses-and-their-tests).
 """
 LONGEST = 120
+MOST_OF_A_FOLDER = 8
 
 
 def page(
@@ -58,12 +59,23 @@ def row(clause: Clause, tests: Sequence[Marker], rooms: Mapping[str, str]) -> st
     """One clause: its number leads to its section, each test to its file."""
     number = f"[{clause.number}](../schema/PROTOCOL.md#{anchor(clause.section)})"
     if tests:
-        proof = "<br>".join(map(link, tests))
+        proof = "<br>".join(links(tests))
     elif clause.number in rooms:
         proof = f"*left to {rooms[clause.number]}*"
     else:
         proof = "*permits*" if clause.permits else "**none**"
     return f"| {number} | {short(clause.words)} | {proof} |"
+
+
+def links(tests: Sequence[Marker]) -> Iterator[str]:
+    """Each test; of many conformance cases in one folder, the folder."""
+    for folder, group in groupby(tests, key=lambda marker: marker.path.parent):
+        members = list(group)
+        if folder.is_relative_to(CASES) and len(members) > MOST_OF_A_FOLDER:
+            name = folder.relative_to(CASES).as_posix()
+            yield f"[`conformance: {name}`, {len(members)} cases](../{folder.as_posix()})"
+        else:
+            yield from map(link, members)
 
 
 def link(marker: Marker) -> str:

@@ -19,7 +19,7 @@ from board import Board, Identity
 from workload import Asked
 
 from longcall_conformance.referee.connection import Ended, RefereeConnection
-from longcall_conformance.referee.frames import HandshakeRefused
+from longcall_conformance.referee.handshake import HandshakeRefused
 from longcall_conformance.referee.observations import ObservationFile
 from longcall_conformance.referee.raw_client import open_connection
 

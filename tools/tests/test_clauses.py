@@ -138,6 +138,21 @@ def test_the_table_leads_from_a_clause_to_its_section_and_from_a_test_to_its_fil
     assert "| **all** | 3 | 1 | 1 | 1 |" in table
 
 
+def test_many_cases_of_one_folder_are_one_line_of_the_table(project: Path) -> None:
+    folder = project / "conformance-tests" / "cases" / "server" / "frames"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        text = f'case: server/frames/c{number}\nrequires: ["5.4.1"]\n'
+        (folder / f"c{number}.yaml").write_text(text)
+    assert tool.main(["generate"], project) == 0
+    table = (project / "docs" / "clauses.md").read_text()
+    assert (
+        "[`conformance: server/frames`, 12 cases](../conformance-tests/cases/server/frames)<br>"
+        "[`server/test_worker.py::test_it`]" in table
+    )
+    assert "c7" not in table
+
+
 def test_a_table_that_is_not_what_the_tests_say_fails_the_check(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

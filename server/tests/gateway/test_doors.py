@@ -213,7 +213,11 @@ async def test_a_flood_of_one_address_is_logged_once_with_what_to_do(
 
 
 async def test_a_refused_upgrade_and_one_that_fails_take_no_place(at: Harness) -> None:
-    for headers in ({"Sec-WebSocket-Key": "short"}, {"Sec-WebSocket-Version": "1"}):
-        status, _, body = await refused(at, **headers)
-        assert (status, body["code"]) == (400, "VALIDATION_ERROR")
+    for name, value, expected in (
+        ("Sec-WebSocket-Key", "short", 400),
+        ("Sec-WebSocket-Version", "1", 426),
+        ("Connection", "close", 400),
+    ):
+        status, _, body = await refused(at, **{name: value})
+        assert (status, body["code"]) == (expected, "VALIDATION_ERROR")
     assert at.gateway.doors.connections == 0

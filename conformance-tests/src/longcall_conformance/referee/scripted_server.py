@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any
 
 from .connection import RefereeConnection
-from .frames import read_head, upgrade_response
+from .handshake import read_head, upgrade_response
 
 
 class ScriptedServer:

@@ -91,7 +91,7 @@ class _Lint:
             if key in arguments:
                 self._defined.add(arguments[key])
                 self._ended.pop(arguments[key], None)
-        if verb in ("raw.expect_end", "peer.expect_end"):
+        if verb in ("raw.expect_end", "raw.expect_close", "peer.expect_end"):
             self._ended[arguments["on"]] = where
         elif verb == "driver.close":
             self._ended[arguments["client"]] = where
@@ -193,6 +193,8 @@ class _Lint:
         match = arguments.get("match", {})
         if verb == "raw.refused":
             return True
+        if verb == "raw.upgrade":
+            return bool(arguments["status"] != 101)
         if verb in ("raw.expect_end", "peer.expect_end"):
             return "code" in arguments and arguments["code"] not in ORDERLY
         if verb == "raw.expect":

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from ..referee.connection import Ended, RefereeConnection
-from ..referee.frames import HandshakeRefused
+from ..referee.handshake import HandshakeRefused
 from ..referee.scripted_server import ScriptedServer
 from ..referee.tokens import token_set
 from ..referee.welcome import welcome
@@ -250,8 +250,8 @@ class Play:
             if key in message:
                 raise StepFailed(f"{key} is there: {message[key]!r:.200}", message)
 
-    async def receive_end(self, arguments: JsonObject) -> None:
-        """The connection must end next, with `code` where one is named."""
+    async def receive_end(self, arguments: JsonObject) -> Ended:
+        """The connection must end next, with `code` and by `tcp` (`fin`) where they are named."""
         connection = self.connection(arguments["on"])
         try:
             while (message := await connection.receive()).get("type") in arguments.get("skip", ()):
@@ -260,7 +260,13 @@ class Play:
         except Ended as error:
             ended = error
         if "code" in arguments and ended.code != arguments["code"]:
-            raise StepFailed(f"ended with {ended.code}, not {arguments['code']}")
+            got = {"type": "(close)", "code": ended.code, "reason": ended.reason}
+            raise StepFailed(f"ended with {ended.code}, not {arguments['code']}", got)
+        if "tcp" in arguments:
+            how = await connection.receive_gone(first=True)
+            if how != arguments["tcp"]:
+                raise StepFailed(f"the socket ended with {how}, not {arguments['tcp']}")
+        return ended
 
 
 def is_wanted(event: JsonObject, wanted: JsonObject) -> bool:

@@ -5,7 +5,8 @@
 - `seq` as handed to the application is dense and grows, across connections;
 - progress grows by (attempt, version);
 - an SDK has one socket at a time, but while it moves after `goaway`;
-- no token stands in anything that a driver said.
+- no token stands in anything that a driver said;
+- whoever speaks to the referee keeps to RFC 6455, frame by frame.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ def violations(trace: Trace, secrets: list[str]) -> list[str]:
     )
     if trace.most_open > (2 if moved else 1):
         found.append(f"{trace.most_open} sockets of one client were open at a time")
+    found += [
+        f"{frame['connection']}: the peer sent {frame['message']['text']}"
+        for frame in trace.frames
+        if frame["what"] == "violation"
+    ]
     said = json.dumps(trace.events)
     if any(secret in said for secret in secrets):
         found.append("a token stands in what the driver said")

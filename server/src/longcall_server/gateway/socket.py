@@ -67,7 +67,7 @@ class Socket(web.WebSocketResponse):
         if early:
             guard.feed_data(early)
 
-    async def receive(self, timeout: float | None = None) -> Any:
+    async def receive(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # the library's
         message = await super().receive(timeout)
         if message.type is WSMsgType.CLOSE:
             code = message.data or WSCloseCode.OK

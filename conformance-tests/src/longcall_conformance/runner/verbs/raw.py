@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...referee.frames import HandshakeRefused
+from ...referee.handshake import HandshakeRefused
 from ...referee.raw_client import open_connection
 from ..play import Play, StepFailed
 from ..vocabulary import verb
@@ -55,12 +55,6 @@ async def send_text(play: Play, arguments: JsonObject) -> None:
         connection.send_text(data)
 
 
-@verb("raw.send_bytes", required=("on", "hex"), uses=("on",))
-async def send_bytes(play: Play, arguments: JsonObject) -> None:
-    """Sends a text frame of exactly these bytes."""
-    play.connection(arguments["on"]).send_text(bytes.fromhex(arguments["hex"]))
-
-
 @verb("raw.send_large", required=("on", "bytes"), uses=("on",))
 async def send_large(play: Play, arguments: JsonObject) -> None:
     """Sends a `ping` of exactly so many bytes."""
@@ -80,9 +74,9 @@ async def expect(play: Play, arguments: JsonObject) -> None:
     await play.receive(arguments)
 
 
-@verb("raw.expect_end", required=("on", "code"), optional=("skip",), uses=("on",))
+@verb("raw.expect_end", required=("on", "code"), optional=("skip", "tcp"), uses=("on",))
 async def expect_end(play: Play, arguments: JsonObject) -> None:
-    """The server must end the connection next, with this code."""
+    """The server must end the connection next, with this code; `tcp: fin` forbids a reset."""
     await play.receive_end(arguments)
 
 
