@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from longcall_server.stores.base import Submitted
+from longcall_server.stores.base import StoreLimits, Submitted
 from longcall_server.stores.sqlite import SqliteStore
 from longcall_server.stores.suite import ManualClock, Scene
 from longcall_server.stores.suite.support import new_request
@@ -27,10 +27,13 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[SqliteStore]:
 
 
 @contextlib.asynccontextmanager
-async def scene_of(path: Path, clock: ManualClock | None = None) -> AsyncIterator[Scene]:
-    """A suite's scene over this file."""
+async def scene_of(
+    path: Path, clock: ManualClock | None = None, **limits: int
+) -> AsyncIterator[Scene]:
+    """A suite's scene over this file, with these `StoreLimits`."""
     clock = clock or ManualClock()
-    async with opened(path, clock=clock, random=lambda: 0.5) as store:
+    options = {"limits": StoreLimits(**limits), "clock": clock, "random": lambda: 0.5}
+    async with opened(path, **options) as store:
         yield Scene(store, clock)
 
 

@@ -236,6 +236,7 @@ async def test_too_many_unfinished_requests_are_refused_as_retryable(
         refusal = await at.submit("wait", id="c")
         assert code(refusal) == "RESOURCE_EXHAUSTED"
         assert refusal.error.retryable
+        assert refusal.error.retry_after_ms > 0
         assert code(await at.submit("sum", {}, id="c")) == "VALIDATION_ERROR"
         assert isinstance(await at.submit("wait", id="a", who=BOB), Acknowledged)
         await at.cancel("a")
@@ -244,6 +245,26 @@ async def test_too_many_unfinished_requests_are_refused_as_retryable(
         taken = await at.submit("wait", id="c")
         assert isinstance(taken, Acknowledged)
         assert not taken.duplicate
+
+
+@pytest.mark.clause("6.6.10", "10.45.8", "10.50.5")
+async def test_a_tenant_with_too_much_waiting_is_refused_as_retryable(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    store = MemoryStore(limits=StoreLimits(max_waiting_per_tenant=2))
+    async with desk(handlers, tmp_path, store=store) as at:
+        await at.submit("wait", id="a", delay_ms=60_000)
+        await at.submit("wait", id="b", delay_ms=60_000, who=BOB)
+        for who in (ANN, BOB):
+            refusal = await at.submit("wait", id="c", who=who)
+            assert code(refusal) == "RESOURCE_EXHAUSTED"
+            assert refusal.error.retryable
+            assert refusal.error.retry_after_ms > 0
+        again = await at.submit("wait", id="a", delay_ms=60_000)
+        assert isinstance(again, Acknowledged)
+        assert again.duplicate
+        await at.cancel("a")
+        assert isinstance(await at.submit("wait", id="c", who=BOB), Acknowledged)
 
 
 @pytest.mark.clause("10.50.4")

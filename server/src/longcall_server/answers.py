@@ -128,4 +128,8 @@ def stored(submitted: Submitted) -> Acknowledged | Refused:
         case Submitted(outcome=SubmitOutcome.OVER_LIMIT):
             message = "Too many unfinished requests of this owner."
             return refused(ErrorCode.RESOURCE_EXHAUSTED, message, retry_after_ms=_TRY_AGAIN_MS)
+        case Submitted(outcome=SubmitOutcome.TENANT_FULL):
+            # PROTOCOL 6.6.10
+            message = "Too many requests of this tenant wait."
+            return refused(ErrorCode.RESOURCE_EXHAUSTED, message, retry_after_ms=_TRY_AGAIN_MS)
     raise AssertionError(f"a store answered {submitted.outcome} without a record")

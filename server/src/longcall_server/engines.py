@@ -71,4 +71,5 @@ def store_limits(settings: Settings) -> StoreLimits:
     return StoreLimits(
         max_log_bytes=settings.max_log_bytes,
         id_retention_ms=milliseconds(settings.id_retention),
+        max_waiting_per_tenant=settings.max_waiting_per_tenant,
     )

@@ -146,6 +146,7 @@ class Node(ABC):
             claims=self._claims,
             concurrency=settings.concurrency,
             tenant_concurrency=settings.tenant_concurrency,
+            owner_concurrency=settings.owner_concurrency,
             lease_ms=milliseconds(settings.lease),
             poll_ms=milliseconds(settings.poll),
         )

@@ -57,6 +57,7 @@ class Ledger:
         is_well: IsWell,
         id_retention_ms: int,
         max_log_bytes: int,
+        max_waiting: int,
     ) -> None:
         self._store = store
         self._violate = violate
@@ -64,6 +65,7 @@ class Ledger:
         self._judge = Judge(violate, count, is_well)
         self._id_retention_ms = id_retention_ms
         self._max_log_bytes = max_log_bytes
+        self._max_waiting = max_waiting
         self.stories: dict[RequestKey, Story] = {}
         self.sendings: Counter[RequestKey] = Counter()
         """How many messages asked for it, over all nodes."""
@@ -96,10 +98,13 @@ class Ledger:
     def _before(self, verb: str, args: tuple[Any, ...]) -> Any:
         if verb == "submit":
             owner = args[0].key.owner
-            return sum(
-                story.state is not OVER
-                for story in self.stories.values()
-                if story.key.owner == owner
+            unfinished = [story for story in self.stories.values() if story.state is not OVER]
+            return (
+                sum(story.key.owner == owner for story in unfinished),
+                sum(
+                    story.state is WAITING and story.key.owner.tenant_id == owner.tenant_id
+                    for story in unfinished
+                ),
             )
         return None
 
@@ -108,7 +113,7 @@ class Ledger:
     def _submit(
         self,
         now: int,
-        in_flight: int,
+        before: tuple[int, int],
         result: Submitted,
         error: Exception | None,
         new: NewRequest,
@@ -121,15 +126,12 @@ class Ledger:
             return
         story = self.stories.get(new.key)
         if story is None:
-            if result.outcome is Found.OVER_LIMIT:
-                if in_flight < max_in_flight:
-                    self._violate("10.45", f"{new.key.id} refused with {in_flight} in flight")
+            self._judge_limits(result.outcome, new, before, max_in_flight, promotion)
+            if result.outcome in (Found.OVER_LIMIT, Found.TENANT_FULL):
                 return
             if result.outcome is not Found.CREATED or result.record is None:
                 self._violate("5.1.4", f"{new.key.id} is new and was answered {result.outcome}")
                 return
-            if promotion is None and in_flight >= max_in_flight:
-                self._violate("10.45.1", f"{new.key.id} accepted with {in_flight} in flight")
             self._created(now, new, promotion)
             return
         if story.removed_at is not None:
@@ -144,6 +146,30 @@ class Ledger:
             self._violate("10.23", f"{new.key.id} was {result.outcome}, not {expected}")
         self._count(f"stored before: {expected}")
         self.look(story, Step("submit again", now))
+
+    def _judge_limits(
+        self,
+        outcome: Found,
+        new: NewRequest,
+        before: tuple[int, int],
+        max_in_flight: int,
+        promotion: Promotion | None,
+    ) -> None:
+        """Refused exactly at a limit, and never what runs already."""
+        in_flight, waiting = before
+        is_limited = promotion is None
+        over = is_limited and in_flight >= max_in_flight
+        full = is_limited and waiting >= self._max_waiting
+        if outcome is Found.OVER_LIMIT and not over:
+            self._violate("10.45", f"{new.key.id} refused with {in_flight} in flight")
+        elif outcome is Found.TENANT_FULL and not full:
+            self._violate("6.6.10", f"{new.key.id} refused with {waiting} waiting")
+        elif outcome is Found.CREATED and over:
+            self._violate("10.45.1", f"{new.key.id} accepted with {in_flight} in flight")
+        elif outcome is Found.CREATED and full:
+            self._violate("10.45.7", f"{new.key.id} accepted with {waiting} waiting")
+        if outcome is not Found.CREATED:
+            self._count(f"new request: {outcome}")
 
     def _created(self, now: int, new: NewRequest, promotion: Promotion | None) -> None:
         found = at_once(self._store.get(new.key))
@@ -209,9 +235,10 @@ class Ledger:
             if expires_at != now + lease_ms or story.record.lease_expires_at != expires_at:
                 self._violate("5.4.1", f"{story.key.id} has a lease until {expires_at}")
             self._concurrency(story, concurrency)
+        self._turns(now, [one.record.key.owner for one in result], actions, concurrency)
 
     def _concurrency(self, claimed: Story, limits: ConcurrencyLimits) -> None:
-        """No claim begins more of an action or a tenant than may run at once."""
+        """No claim begins more of an action, a tenant or an owner than may run at once."""
         running = [story for story in self.stories.values() if story.state is RUNNING]
         action, tenant = claimed.record.action, claimed.key.owner.tenant_id
         of_action = sum(story.record.action == action for story in running)
@@ -220,6 +247,32 @@ class Ledger:
             self._violate("5.4.14", f"{of_action} of {action} run at once")
         if limits.per_tenant is not None and of_tenant > limits.per_tenant:
             self._violate("5.4.14", f"{of_tenant} of {tenant} run at once")
+        of_owner = sum(story.key.owner == claimed.key.owner for story in running)
+        if limits.per_owner is not None and of_owner > limits.per_owner:
+            self._violate("5.4.14", f"{of_owner} of {claimed.key.owner} run at once")
+
+    def _turns(
+        self, now: int, served: list[Owner], actions: Any, limits: ConcurrencyLimits
+    ) -> None:
+        """Nobody was served while another of the tenant, of whom less ran, had something due."""
+        running = Counter(
+            story.key.owner for story in self.stories.values() if story.state is RUNNING
+        )
+        passed_over = {
+            story.key.owner
+            for story in self.stories.values()
+            if story.state is WAITING
+            and story.record.due_at <= now
+            and (story.record.deadline_at is None or story.record.deadline_at > now)
+            and story.record.action in actions
+            and story.record.action not in limits.per_action
+        }
+        for one in set(served):
+            for other in passed_over:
+                if other.tenant_id == one.tenant_id and running[other] + 1 < running[one]:
+                    self._violate("5.4.14", f"{one} was served before {other}")
+        if passed_over - set(served) and served:
+            self._count("owners take turns")
 
     def _append(
         self,

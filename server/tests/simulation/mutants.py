@@ -109,6 +109,20 @@ MUTANTS: Final = (
         "self._of_action[action] < limit",
         "self._of_action[action] <= limit",
     ),
+    Mutant(
+        "a limit of an owner is passed by one",
+        "5.4.14",
+        "core.scheduling:_Counts.has_room_of_owner",
+        "number < limit",
+        "number <= limit",
+    ),
+    Mutant(
+        "a tenant may have one more waiting than its limit",
+        "6.6.10, 10.45.7",
+        f"{_MEMORY}.submit",
+        ">= self._limits.max_waiting_per_tenant",
+        "> self._limits.max_waiting_per_tenant",
+    ),
     # --- Chunks and checkpoints -------------------------------------------------------------------
     Mutant(
         "the chunk of a checkpoint is voided with the rest",

@@ -92,6 +92,7 @@ class Node:
         *,
         concurrency: int,
         tenant_concurrency: int | None,
+        owner_concurrency: int | None,
     ) -> None:
         self.life = life
         self.name = life.name
@@ -112,6 +113,7 @@ class Node:
             name=life.name,
             concurrency=concurrency,
             tenant_concurrency=tenant_concurrency,
+            owner_concurrency=owner_concurrency,
             lease_ms=LEASE_MS,
             poll_ms=POLL_MS,
         )

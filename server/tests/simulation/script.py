@@ -27,8 +27,11 @@ class Script:
         self.storm_s = dice.choice((6.0, 12.0, 18.0))
         self.clients = dice.choice((2, 3, 3))
         self.concurrency = dice.choice((1, 3, 8))
-        self.tenant_concurrency = dice.choice((None, None, 2))
-        self.max_in_flight = dice.choice((3, 100, 100, 100))
+        limits: tuple[int | None, int | None] = dice.choice(((None, None), (None, 2), (2, 1)))
+        self.tenant_concurrency, self.owner_concurrency = limits
+        self.max_in_flight, self.max_waiting = dice.choice(
+            ((3, 100), (100, 100), (100, 100), (100, 2))
+        )
         self.max_log_bytes = dice.choice((16_384, 16_384, 1 << 20))
         self.linger_s = dice.choice((1, 1, 1, 30))
         """How long after the end of everything the retention is watched."""

@@ -38,6 +38,7 @@ MUST_HAPPEN = {
     "connection cut": 200,
     "connection half open": 100,
     # Of nodes and workers.
+    "owners take turns": 100,
     "node crashes": 200,
     "node drains": 100,
     "node stalls": 200,
@@ -52,6 +53,8 @@ MUST_HAPPEN = {
     "append repeated": 20,
     "complete repeated": 10,
     "fail repeated": 10,
+    "new request: over_limit": 20,
+    "new request: tenant_full": 20,
     "stored before: created": 20,
     "stored before: duplicate": 20,
     "stored before: conflict": 10,

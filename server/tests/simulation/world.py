@@ -30,7 +30,7 @@ from simulation.weather import StoreFault, Weather
 from simulation.wire import Wire
 
 EPOCH_MS = 1_764_000_000_000
-OWNERS = (Owner("acme", "ann"), Owner("beta", "bob"))
+ANN = Owner("acme", "ann")
 ID_RETENTION_MS = 600_000
 PATIENCE_S = 150.0
 """Virtual seconds of calm within which everything acknowledged must have ended."""
@@ -85,7 +85,7 @@ class World:
         self.script = Script(self.dice)
         self.weather = Weather.draw(self.dice, self.count, self.script.storm_s)
         self.inner = MemoryStore(
-            limits=StoreLimits(self.script.max_log_bytes, ID_RETENTION_MS),
+            limits=StoreLimits(self.script.max_log_bytes, ID_RETENTION_MS, self.script.max_waiting),
             clock=self.now,
             random=self.dice.random,
         )
@@ -96,6 +96,7 @@ class World:
             is_well=self.is_well,
             id_retention_ms=ID_RETENTION_MS,
             max_log_bytes=self.script.max_log_bytes,
+            max_waiting=self.script.max_waiting,
         )
         self.limits = Limits(
             max_message_bytes=65_536,
@@ -108,7 +109,9 @@ class World:
         )
         self.nodes: list[Node] = []
         self.clients: list[Client] = []
-        self.ids: dict[Owner, list[str]] = {owner: [] for owner in OWNERS}
+        # Both of one tenant, or of two.
+        self.owners = (ANN, Owner(("acme", "beta")[seed % 2], "bob"))
+        self.ids: dict[Owner, list[str]] = {owner: [] for owner in self.owners}
         self.messages: dict[str, dict[str, Any]] = {}
         self.lives: list[Life] = []
         self._links = 0
@@ -191,6 +194,7 @@ class World:
             self.limits,
             concurrency=self.script.concurrency,
             tenant_concurrency=self.script.tenant_concurrency,
+            owner_concurrency=self.script.owner_concurrency,
         )
         self.nodes.append(node)
         self.trace(node.name, "starts")
@@ -282,7 +286,7 @@ class World:
         for _ in range(2):
             self.start_node()
         for number in range(self.script.clients):
-            self.add_client(OWNERS[0] if number < 2 else OWNERS[1])
+            self.add_client(self.owners[0] if number < 2 else self.owners[1])
         for at, name in self.script.deeds:
             self.at(at, self._do, name)
         self.at(self.script.storm_s, self._calm)

@@ -42,7 +42,7 @@ VERBS = (
     *("submit", "submit", "promote", "claim", "claim", "append", "append", "renew", "complete"),
     *("fail", "fail", "cancel", "sweep", "delete", "requeue", "list"),
 )
-LIMITS = StoreLimits(max_log_bytes=16_384, id_retention_ms=4_000)
+LIMITS = StoreLimits(max_log_bytes=16_384, id_retention_ms=4_000, max_waiting_per_tenant=9)
 
 
 class Player:
@@ -100,6 +100,8 @@ class Player:
             concurrency=ConcurrencyLimits(
                 per_tenant=self.random.choice([None, None, 3]),
                 per_action=self.random.choice([{}, {"x": 2}]),
+                per_owner=self.random.choice([None, None, 2]),
+                kept_places=self.random.choice([0, 0, 1]),
             ),
         )
         self.leases += [one.lease for one in claimed]

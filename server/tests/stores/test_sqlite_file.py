@@ -17,10 +17,10 @@ from longcall_server.stores.base import (
     ListFilter,
     StoreUnavailable,
 )
-from longcall_server.stores.sqlite import SqliteStore, queues, reads, sweeps, writes
+from longcall_server.stores.sqlite import SqliteStore, queues, reads, records, sweeps, writes
 from longcall_server.stores.sqlite.schema import APPLICATION_ID, VERSION
 from longcall_server.stores.suite import ManualClock
-from longcall_server.stores.suite.support import ALICE, START, key_of, progress
+from longcall_server.stores.suite.support import ALICE, BOB, START, key_of, progress
 
 
 async def test_a_new_file_and_its_folders_are_made_and_marked(tmp_path: Path) -> None:
@@ -126,6 +126,58 @@ async def test_a_file_of_version_1_is_migrated_with_all_that_it_holds(tmp_path: 
         assert migrated == schema_of(connection)
 
 
+async def test_a_file_of_version_2_is_migrated_with_its_turns_and_counts(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with raw(path) as connection:
+        connection.executescript(Path(__file__).with_name("version_2.sql").read_text())
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        old_logs = connection.execute("SELECT * FROM events ORDER BY record_id, seq").fetchall()
+    clock = ManualClock(START + 3_000)
+    async with scene_of(path, clock, max_waiting_per_tenant=8) as scene:
+        # Of acme wait: low, high, delayed, b0 to b2, c0 and one that is retried.
+        assert (await scene.submit("more")).outcome == "tenant_full"
+        assert (await scene.submit("low", submission="again", payload='{"n":1}')).outcome == (
+            "duplicate"
+        )
+        claimed = await scene.claim()
+        # Owners take turns, whatever their ranks; within one the higher priority is first.
+        by_owner = [one.record.key.id for one in claimed if one.record.key.id != "other"]
+        assert by_owner == ["b0", "c0", "high", "b1", "low", "b2"]
+        assert (await scene.submit("more")).outcome == "created"
+        assert (await scene.claim_again("retrying")).attempt == 2
+        assert (await scene.record("done")).result == '{"rows":1}'
+        assert (await scene.submit("gone")).outcome == "expired"
+        with raw(path) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+            logs = connection.execute("SELECT * FROM events ORDER BY record_id, seq").fetchall()
+            assert set(old_logs) <= set(logs)
+    with raw(path) as connection:
+        assert connection.execute("SELECT * FROM tenants ORDER BY tenant_id").fetchall() == [
+            ("acme", 2, "alice"),
+            ("bolt", 0, "alice"),
+        ]
+        migrated = schema_of(connection)
+    async with opened(tmp_path / "new.db"):
+        pass
+    with raw(tmp_path / "new.db") as connection:
+        assert migrated == schema_of(connection)
+
+
+async def test_whose_turn_it_is_outlives_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    served = []
+    for n in range(4):
+        async with scene_of(path) as scene:
+            if n == 0:
+                for owner in (ALICE, BOB):
+                    for number in range(4):
+                        await scene.submit(f"r{number}", owner)
+            (one,) = await scene.claim(limit=1)
+            await scene.store.complete(one.lease, "1")
+            served.append(one.record.key.owner)
+    assert served == [ALICE, BOB, ALICE, BOB]
+
+
 def schema_of(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
     return {(name, sql) for name, sql in rows if name != "sqlite_sequence"}
@@ -199,7 +251,13 @@ NEXT_PAGE, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "
     ("query", "index"),
     [
         (queues.TENANT_AFTER, "COVERING INDEX requests_ready (action=? AND tenant_id>?)"),
-        (queues.DUE, "COVERING INDEX requests_ready (action=? AND tenant_id=?)"),
+        (
+            queues.OWNER_AFTER,
+            "COVERING INDEX requests_ready (action=? AND tenant_id=? AND sub>?)",
+        ),
+        (queues.DUE, "COVERING INDEX requests_ready (action=? AND tenant_id=? AND sub=?)"),
+        (records.RECORD_BY_KEY, "INDEX sqlite_autoindex_requests_1 (owner_id=? AND id=?)"),
+        (records.WHOLE_RECORD_BY_KEY, "INDEX sqlite_autoindex_requests_1 (owner_id=? AND id=?)"),
         (queues.RUNNING, "COVERING INDEX requests_leased"),
         (writes.RIPEN, "INDEX requests_waiting (due_at<?)"),
         (sweeps.OVERDUE, "INDEX requests_swept (sweep_at<?)"),

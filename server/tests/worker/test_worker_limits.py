@@ -17,6 +17,7 @@ from longcall_server.bus.local import LocalBus
 from longcall_server.stores import base
 from longcall_server.stores.base import Owner, RequestKey
 from longcall_server.stores.memory import MemoryStore
+from longcall_server.worker.worker import KEPT_PART
 
 POLL_MS = 3_600_000
 """Longer than any test: nothing here begins because of it."""
@@ -94,6 +95,58 @@ async def test_the_limit_of_a_tenant_holds_and_another_tenant_does_not_wait(
         for key in (*keys, other.key):
             await at.finished(key)
     assert watch.most == Counter({"tenant": 2, "another": 1})
+
+
+async def test_an_owner_whose_requests_run_long_does_not_fill_a_worker(
+    watch: Watch, tmp_path: Path
+) -> None:
+    handlers = Handlers()
+    gate = asyncio.Event()
+
+    @handlers.register("long")
+    async def long(ctx: RequestContext) -> None:
+        watch.running[ctx.sub] += 1
+        watch.most[ctx.sub] = max(watch.most[ctx.sub], watch.running[ctx.sub])
+        await gate.wait()
+        watch.running[ctx.sub] -= 1
+
+    async with node(handlers, tmp_path, poll_ms=POLL_MS, concurrency=2 * KEPT_PART) as at:
+        keys = [await at.submit("long") for _ in range(4 * KEPT_PART)]
+        for key in keys[: 2 * KEPT_PART - 2]:
+            await at.until(key, lambda record: record.status == "processing")
+        # The places that are left are not the flooder's, and a late comer's request begins at once.
+        late = [
+            replace(at.new("long"), key=RequestKey(Owner("tenant", name), "first"))
+            for name in ("late", "later")
+        ]
+        for one in late:
+            await at.store.submit(one, max_in_flight=10)
+            at.bus.work_available()
+            await at.until(one.key, lambda record: record.status == "processing")
+        running = [key for key in keys if (await at.record(key)).status == "processing"]
+        assert len(running) == 2 * KEPT_PART - 2
+        gate.set()
+        # The kept places stop nobody for good: what had to wait runs as others end.
+        for key in (*keys, *(one.key for one in late)):
+            await at.finished(key)
+    assert watch.most == Counter({keys[0].owner.sub: 2 * KEPT_PART - 2, "late": 1, "later": 1})
+
+
+async def test_the_limit_of_an_owner_holds_over_all_workers_and_nothing_is_forgotten(
+    watch: Watch, tmp_path: Path
+) -> None:
+    handlers = Handlers()
+    handlers.register("work")(watch.work)
+    store, bus = MemoryStore(random=lambda: 0.0), LocalBus()
+    limit: dict[str, Any] = {"poll_ms": POLL_MS, "owner_concurrency": 2}
+    async with (
+        node(handlers, tmp_path, store=store, bus=bus, name="one", **limit) as one,
+        node(handlers, tmp_path, store=store, bus=bus, name="two", alone=False, **limit) as two,
+    ):
+        keys = [await at.submit("work") for _ in range(12) for at in _numbered(one, two)]
+        for key in keys:
+            assert (await one.finished(key)).status == "completed"
+    assert watch.most["work"] == 2
 
 
 class Swept(MemoryStore):

@@ -10,6 +10,9 @@ class ClientLimits(BaseModel):
     """What clients may ask for: kept where they connect."""
 
     max_in_flight: int = Field(1000, ge=1, description="unfinished requests of one owner")
+    max_waiting_per_tenant: int = Field(
+        100_000, ge=1, description="requests of one tenant that wait to be run"
+    )
     messages_per_minute: int = Field(
         6000, ge=1, description="messages a minute from a client on one connection"
     )

@@ -29,6 +29,9 @@ class WorkSettings(BaseModel):
     tenant_concurrency: int | None = Field(
         None, ge=1, description="durable requests of one tenant running at once, over all workers"
     )
+    owner_concurrency: int | None = Field(
+        None, ge=1, description="durable requests of one owner running at once, over all workers"
+    )
     threads: int = Field(32, ge=1, le=1000, description="threads for handlers that are plain `def`")
     processes: int | None = Field(
         None,

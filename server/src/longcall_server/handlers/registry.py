@@ -178,14 +178,14 @@ class Handlers:
         """All actions, in the order of registration."""
         return tuple(self._registrations)
 
-    def concurrency(self, per_tenant: int | None = None) -> ConcurrencyLimits:
-        """What claims keep to: the limits of the actions, and one of each tenant."""
+    def concurrency(self) -> ConcurrencyLimits:
+        """What claims keep to: the limits of the actions."""
         per_action = {
             action: registration.concurrency
             for action, registration in self._registrations.items()
             if registration.concurrency is not None
         }
-        return ConcurrencyLimits(per_tenant, per_action)
+        return ConcurrencyLimits(per_action=per_action)
 
 
 def _is_action_name(name: object) -> bool:

@@ -175,7 +175,7 @@ class Record(NamedTuple):
     metadata: dict[str, str]
     priority: int
     rank: int
-    """The place among what waits of its tenant, fixed at acceptance: see `core.scheduling`."""
+    """The place among what waits of its owner, fixed at acceptance: see `core.scheduling`."""
     status: RequestStatus
     attempt: int
     failures: int
@@ -230,6 +230,9 @@ class SubmitOutcome(StrEnum):
     CONFLICT = "conflict"
     EXPIRED = "expired"
     OVER_LIMIT = "over_limit"
+    """The owner has too many unfinished requests."""
+    TENANT_FULL = "tenant_full"
+    """Too many requests of the tenant wait, whoever owns them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,12 +339,17 @@ class StoreLimits:
     """The most bytes of one log, at least 16,384: some room is kept for its end."""
     id_retention_ms: int = 604_800_000
     """How long an id stays known after its log was removed."""
+    max_waiting_per_tenant: int = 100_000
+    """The most requests of one tenant that wait (PROTOCOL 6.6.10)."""
 
     def __post_init__(self) -> None:
         if self.max_log_bytes < 16_384:
             raise ValueError(f"max_log_bytes must be at least 16384, not {self.max_log_bytes}")
         if self.id_retention_ms < 0:
             raise ValueError("id_retention_ms must not be negative")
+        if self.max_waiting_per_tenant < 1:
+            limit = self.max_waiting_per_tenant
+            raise ValueError(f"max_waiting_per_tenant must be at least 1, not {limit}")
 
 
 class Store(Protocol):
@@ -364,8 +372,9 @@ class Store(Protocol):
     ) -> Submitted:
         """Stores a request with event 1; with `promotion` also event 2 and a lease (PROTOCOL 10.7).
 
-        A stored id is never counted against `max_in_flight` (PROTOCOL 10.45). The same
-        `new.submission` again answers as the first time did.
+        A stored id is never counted against `max_in_flight` nor what its tenant has waiting, and
+        a promotion not against the latter (PROTOCOL 5.3.6, 10.45). The same `new.submission` again
+        answers as the first time did.
         """
 
     async def claim(
@@ -379,7 +388,7 @@ class Store(Protocol):
     ) -> Sequence[Claimed]:
         """Leases due requests; appends `status processing` to each log.
 
-        Which ones, and in which order, `core.scheduling.pick` decides (PROTOCOL 5.4.14, 5.4.15);
+        Which ones, and in which order, `core.scheduling.pick` decides (PROTOCOL 5.4.14-5.4.16);
         what runs under any worker's lease counts against the limits of `concurrency`.
 
         A claim whose outcome is unknown is not repeated but made anew: what the first one leased,

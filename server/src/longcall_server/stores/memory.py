@@ -62,15 +62,16 @@ class _Row:
 
 
 class _Ready:
-    """What is due, by action and tenant, in the order of ranks: the `Queues` of the scheduling."""
+    """What is due, by action and owner, in the order of ranks: the `Queues` of the scheduling."""
 
     def __init__(self, is_claimable: Callable[[int], bool]) -> None:
         self._is_claimable = is_claimable
-        self._lines: defaultdict[str, dict[str, list[Waiting]]] = defaultdict(dict)
+        self._lines: defaultdict[str, dict[Owner, list[Waiting]]] = defaultdict(dict)
+        self._served: dict[str, str] = {}
 
     def add(self, record: Record) -> None:
         """A record became due; one that is here already stays where it is."""
-        line = self._lines[record.action].setdefault(record.key.owner.tenant_id, [])
+        line = self._lines[record.action].setdefault(record.key.owner, [])
         waiting = Waiting(record.rank, record.record_id)
         place = bisect.bisect_left(line, waiting)
         if line[place : place + 1] != [waiting]:
@@ -78,28 +79,46 @@ class _Ready:
 
     def discard(self, record: Record) -> None:
         """A record no longer waits; it may not have been due."""
-        tenants = self._lines[record.action]
-        line = tenants.get(record.key.owner.tenant_id, [])
+        owners = self._lines[record.action]
+        line = owners.get(record.key.owner, [])
         waiting = Waiting(record.rank, record.record_id)
         place = bisect.bisect_left(line, waiting)
         if line[place : place + 1] == [waiting]:
             del line[place]
             if not line:
-                del tenants[record.key.owner.tenant_id]
+                del owners[record.key.owner]
+
+    def forget(self, tenant_id: str) -> None:
+        """Nothing of a tenant is left."""
+        self._served.pop(tenant_id, None)
 
     def has_any(self) -> bool:
         """Whether anything can be claimed."""
-        lines = (line for tenants in self._lines.values() for line in tenants.values())
+        lines = (line for owners in self._lines.values() for line in owners.values())
         return any(self._is_claimable(one.record_id) for line in lines for one in line)
 
     def tenant_after(self, action: str, tenant_id: str) -> str | None:
         """See `core.scheduling.Queues`."""
-        return min((one for one in self._lines[action] if one > tenant_id), default=None)
+        tenants = (owner.tenant_id for owner in self._lines[action])
+        return min((one for one in tenants if one > tenant_id), default=None)
 
-    def due(self, action: str, tenant_id: str) -> Iterator[Waiting]:
+    def owner_after(self, action: str, tenant_id: str, sub: str) -> str | None:
         """See `core.scheduling.Queues`."""
-        line = self._lines[action].get(tenant_id, [])
+        subs = (owner.sub for owner in self._lines[action] if owner.tenant_id == tenant_id)
+        return min((one for one in subs if one > sub), default=None)
+
+    def due(self, action: str, tenant_id: str, sub: str) -> Iterator[Waiting]:
+        """See `core.scheduling.Queues`."""
+        line = self._lines[action].get(Owner(tenant_id, sub), [])
         return (one for one in line if self._is_claimable(one.record_id))
+
+    def served(self, tenant_id: str) -> str:
+        """See `core.scheduling.Queues`."""
+        return self._served.get(tenant_id, "")
+
+    def serve(self, tenant_id: str, sub: str) -> None:
+        """See `core.scheduling.Queues`."""
+        self._served[tenant_id] = sub
 
 
 class MemoryStore:
@@ -114,7 +133,8 @@ class MemoryStore:
         clock: Clock = system_clock,
         random: Random = _random.random,
     ) -> None:
-        self._changes = Changes(limits or StoreLimits(), random)
+        self._limits = limits or StoreLimits()
+        self._changes = Changes(self._limits, random)
         self._clock = clock
         self._last_record_id = 0
         self._owned: defaultdict[Owner, dict[str, _Row]] = defaultdict(dict)
@@ -127,7 +147,10 @@ class MemoryStore:
             lambda record_id: lifecycle.is_claimable(self._rows[record_id].record, self.now())
         )
         self._turns = Turns()
-        self._running: Counter[tuple[str, str]] = Counter()
+        self._running: Counter[tuple[Owner, str]] = Counter()
+        self._waiting_of: Counter[str] = Counter()
+        self._known_of: Counter[str] = Counter()
+        """Requests and tombstones of a tenant."""
         self._appointments: list[tuple[int, int]] = []
         self._forgetting: list[tuple[int, int, RequestKey]] = []
 
@@ -154,6 +177,9 @@ class MemoryStore:
             return Submitted(SubmitOutcome.EXPIRED)
         if self._in_flight[new.key.owner] >= max_in_flight:
             return Submitted(SubmitOutcome.OVER_LIMIT)
+        waiting = self._waiting_of[new.key.owner.tenant_id]
+        if promotion is None and waiting >= self._limits.max_waiting_per_tenant:
+            return Submitted(SubmitOutcome.TENANT_FULL)
         change = changes.created(new, promotion, self._next_record_id(), self.now())
         self._insert(change, new.payload)
         lease = None if promotion is None else changes.lease_of(change.record)
@@ -189,7 +215,10 @@ class MemoryStore:
         """See `Store.claim`."""
         now = self.now()
         self._ripen(now)
-        running = [Running(*place, count) for place, count in self._running.items()]
+        running = [
+            Running(owner.tenant_id, owner.sub, action, count)
+            for (owner, action), count in self._running.items()
+        ]
         picked = scheduling.pick(
             self._ready, actions, running, concurrency, self._turns, limit=limit
         )
@@ -309,7 +338,7 @@ class MemoryStore:
                 self._write(row, self._changes.swept(row.record, what, now))
                 changed.append(row.record.key)
         while self._forgetting and self._forgetting[0][0] <= now:
-            self._tombstones.pop(heapq.heappop(self._forgetting)[2], None)
+            self._forget(heapq.heappop(self._forgetting)[2])
         self._ripen(now)
         return Swept(
             changed=tuple(changed),
@@ -398,8 +427,9 @@ class MemoryStore:
         row = _Row(record, payload, events=list(change.events))
         self._rows[record.record_id] = row
         self._owned[record.key.owner][record.key.id] = row
+        self._known_of[record.key.owner.tenant_id] += 1
         self._in_flight[record.key.owner] += 1
-        self._count_running(record, 1)
+        self._count(record, 1)
         self._schedule(record)
 
     def _write(self, row: _Row, change: Change) -> None:
@@ -409,13 +439,15 @@ class MemoryStore:
             self._in_flight[row.record.key.owner] -= 1
         if row.record.status not in lifecycle.WAITING:
             self._ready.discard(row.record)
-        self._count_running(before, -1)
-        self._count_running(row.record, 1)
+        self._count(before, -1)
+        self._count(row.record, 1)
         self._schedule(row.record)
 
-    def _count_running(self, record: Record, change: int) -> None:
+    def _count(self, record: Record, change: int) -> None:
         if record.lease_worker is not None:
-            self._running[record.key.owner.tenant_id, record.action] += change
+            self._running[record.key.owner, record.action] += change
+        if record.status in lifecycle.WAITING:
+            self._waiting_of[record.key.owner.tenant_id] += change
 
     def _remove(self, row: _Row) -> tuple[StoredFile, ...]:
         record = row.record
@@ -425,6 +457,14 @@ class MemoryStore:
         del self._rows[record.record_id]
         del self._owned[record.key.owner][record.key.id]
         return record.files
+
+    def _forget(self, key: RequestKey) -> None:
+        del self._tombstones[key]
+        tenant_id = key.owner.tenant_id
+        self._known_of[tenant_id] -= 1
+        if not self._known_of[tenant_id]:
+            del self._known_of[tenant_id], self._waiting_of[tenant_id]
+            self._ready.forget(tenant_id)
 
     def _schedule(self, record: Record) -> None:
         at = lifecycle.next_sweep_at(record)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from longcall_server.bus.base import Bus
@@ -42,6 +43,8 @@ from longcall_server.worker.writer import LeaseWriter, log_failure
 
 _log = logging.getLogger(__name__)
 
+KEPT_PART = 8
+"""One of so many places is kept for owners of whom nothing runs (PROTOCOL 5.4.14)."""
 _GIVE_WAY = 2.0
 """Seconds that a handler may take to end when its request is handed back."""
 
@@ -66,6 +69,7 @@ class Worker:
         claims: bool = True,
         concurrency: int = 32,
         tenant_concurrency: int | None = None,
+        owner_concurrency: int | None = None,
         lease_ms: int = 30_000,
         poll_ms: int = 5_000,
     ) -> None:
@@ -78,7 +82,12 @@ class Worker:
         self._files = files
         self._claims = claims
         self._concurrency = concurrency
-        self._limits = handlers.concurrency(tenant_concurrency)
+        self._limits = replace(
+            handlers.concurrency(),
+            per_tenant=tenant_concurrency,
+            per_owner=owner_concurrency,
+            kept_places=concurrency // KEPT_PART,
+        )
         self._poll = poll_ms / 1000
         self._sweeper = Sweeper(
             store,
@@ -93,7 +102,7 @@ class Worker:
         self._drives: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._hungry = False
-        """More was due than there was room for."""
+        """More was due than there was room for, or may have been."""
         self._draining = False
         self._handing_back = False
         self._claiming: asyncio.Task[None] | None = None
@@ -205,7 +214,7 @@ class Worker:
                     wait = min(wait, RETRY_STORE)
             for one in claimed:
                 self._start(one)
-            self._hungry = len(claimed) >= free
+            self._hungry = len(claimed) >= free - self._limits.kept_places
             await _at_most(_heard(self._wake), wait)
 
     def _start(self, claimed: Claimed) -> None:

@@ -117,9 +117,8 @@ def dead_letters_query(
 ) -> tuple[str, list[str | int | None]]:
     """The query of a page of dead letters and its values, but for the last one: the limit."""
     asked: tuple[tuple[str, str | int | None], ...] = (
-        # Not the owner's: the planner would begin there, and sort what it finds.
         ("r.tenant_id = ?", where.tenant_id),
-        ("+o.sub = ?", where.sub),
+        ("r.sub = ?", where.sub),
         ("r.action = ?", where.action),
         ("r.id = ?", where.id),
         ("r.finished_at < ?", where.ended_before),

@@ -25,7 +25,7 @@ from longcall_server.stores.base import (
 )
 
 _COLUMNS = """
-    r.record_id, o.tenant_id, o.sub, r.id, r.action, r.digest, r.submission,
+    r.record_id, r.tenant_id, r.sub, r.id, r.action, r.digest, r.submission,
     r.max_attempts, r.backoff_initial_ms, r.backoff_max_ms, r.metadata, r.priority, r.rank,
     r.status, r.attempt, r.failures, r.created_at, r.updated_at, r.due_at, r.deadline_at,
     r.last_seq, r.log_bytes, r.chunks_kept_to, r.cancel_grace_ms, r.retention_ms,
@@ -34,13 +34,15 @@ _COLUMNS = """
     r.finished_at, r.expires_at, r.last_operation, r.ended_attempt"""
 SELECT_RECORD = f"""
     SELECT {_COLUMNS}
-    FROM requests r JOIN owners o USING (owner_id) LEFT JOIN progress p USING (record_id)"""
+    FROM requests r LEFT JOIN progress p USING (record_id)"""
 _SELECT_WHOLE = f"""
     SELECT {_COLUMNS}, b.payload, c.checkpoint
-    FROM requests r JOIN owners o USING (owner_id) LEFT JOIN progress p USING (record_id)
+    FROM requests r LEFT JOIN progress p USING (record_id)
     JOIN payloads b USING (record_id) LEFT JOIN checkpoints c USING (record_id)"""
 _BY_RECORD_ID = " WHERE r.record_id = ?"
-_BY_KEY = " WHERE o.tenant_id = ? AND o.sub = ? AND r.id = ?"
+_BY_KEY = """
+    WHERE r.owner_id = (SELECT owner_id FROM owners WHERE tenant_id = ? AND sub = ?)
+    AND r.id = ?"""
 RECORD_BY_ID = SELECT_RECORD + _BY_RECORD_ID
 RECORD_BY_KEY = SELECT_RECORD + _BY_KEY
 WHOLE_RECORD_BY_ID = _SELECT_WHOLE + _BY_RECORD_ID
@@ -81,6 +83,7 @@ _GIVEN = (
 _DERIVED = (
     "owner_id",
     "tenant_id",
+    "sub",
     "id",
     "status",
     "max_attempts",
@@ -172,6 +175,7 @@ def new_row(record: Record, owner_id: int, now: int) -> tuple[Any, ...]:
         *_new_values(record),
         owner_id,
         record.key.owner.tenant_id,
+        record.key.owner.sub,
         record.key.id,
         record.status.value,
         policy.max_attempts,

@@ -139,7 +139,33 @@ CREATE INDEX requests_dead ON requests (finished_at) WHERE status = 'failed';
 CREATE INDEX requests_dead_ids ON requests (id, finished_at) WHERE status = 'failed';
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+-- The owners of a tenant take turns as well (core/scheduling.py): whose requests are due, and how
+-- many of each run, is read off indexes.
+ALTER TABLE requests ADD COLUMN sub TEXT NOT NULL DEFAULT '';
+UPDATE requests SET sub = (SELECT o.sub FROM owners o WHERE o.owner_id = requests.owner_id);
+
+DROP INDEX requests_ready;
+CREATE INDEX requests_ready
+    ON requests (action, tenant_id, sub, rank, record_id, deadline_at, is_ready)
+    WHERE is_ready = 1;
+DROP INDEX requests_leased;
+CREATE INDEX requests_leased ON requests (lease_worker, tenant_id, sub, action)
+    WHERE lease_worker IS NOT NULL;
+
+-- Of whom requests wait, and whose turn it is; a row lasts while an owner of the tenant is known.
+CREATE TABLE tenants (
+    tenant_id TEXT PRIMARY KEY,
+    waiting INTEGER NOT NULL,   -- requests queued or retrying, due or not (PROTOCOL 6.6.10)
+    served TEXT NOT NULL        -- the owner who was served last; '' if nobody was
+) STRICT, WITHOUT ROWID;
+INSERT INTO tenants (tenant_id, waiting, served)
+    SELECT o.tenant_id, count(r.record_id), ''
+    FROM owners o LEFT JOIN requests r ON r.owner_id = o.owner_id AND r.is_ready IS NOT NULL
+    GROUP BY o.tenant_id;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Entry N takes a file from version N to N + 1; the first one creates it."""
 VERSION = len(MIGRATIONS)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from longcall_server.core import lifecycle, scheduling
@@ -22,7 +21,6 @@ from longcall_server.stores.base import (
     IdTaken,
     Lease,
     NewRequest,
-    Owner,
     Promotion,
     Record,
     Renewal,
@@ -34,6 +32,7 @@ from longcall_server.stores.base import (
     Submitted,
 )
 from longcall_server.stores.changes import Change, Changes, Failure
+from longcall_server.stores.sqlite.counts import Counts, Owned
 from longcall_server.stores.sqlite.queues import Queues
 from longcall_server.stores.sqlite.records import (
     INSERT_REQUEST,
@@ -57,10 +56,6 @@ RIPEN = """
 _LOOK_UP = """
     SELECT (SELECT record_id FROM requests WHERE owner_id = ?1 AND id = ?2),
         EXISTS (SELECT 1 FROM tombstones WHERE owner_id = ?1 AND id = ?2)"""
-_FORGET_OWNER = """
-    DELETE FROM owners WHERE owner_id = ?1
-    AND NOT EXISTS (SELECT 1 FROM requests WHERE owner_id = ?1)
-    AND NOT EXISTS (SELECT 1 FROM tombstones WHERE owner_id = ?1)"""
 _KEEP_PROGRESS = """
     INSERT INTO progress (record_id, attempt, version, body) VALUES (?, ?, ?, ?)
     ON CONFLICT (record_id) DO UPDATE
@@ -68,15 +63,6 @@ _KEEP_PROGRESS = """
 _KEEP_CHECKPOINT = """
     INSERT INTO checkpoints (record_id, checkpoint) VALUES (?, ?)
     ON CONFLICT (record_id) DO UPDATE SET checkpoint = excluded.checkpoint"""
-
-
-@dataclass(slots=True)
-class _Owned:
-    """What a transaction knows of an owner."""
-
-    owner_id: int
-    in_flight: int
-    stored_in_flight: int
 
 
 class Writes:
@@ -93,25 +79,19 @@ class Writes:
         self._turns = turns
         self.now = clock()
         self._execute = connection.execute
-        self._owners: dict[Owner, _Owned] = {}
+        self._counts = Counts(connection)
         self._last_record_id: int | None = None
         self._has_ripened = False
 
     def flush(self) -> None:
-        """Writes the counts of requests in flight."""
-        for owned in self._owners.values():
-            if owned.in_flight != owned.stored_in_flight:
-                self._execute(
-                    "UPDATE owners SET in_flight = ? WHERE owner_id = ?",
-                    (owned.in_flight, owned.owner_id),
-                )
-                owned.stored_in_flight = owned.in_flight
+        """Writes the counts of owners and tenants."""
+        self._counts.flush()
 
     # --- Requests enter ---------------------------------------------------------------------------
 
     def submit(self, new: NewRequest, max_in_flight: int, promotion: Promotion | None) -> Submitted:
         """See `Store.submit`."""
-        owned = self._find_owner(new.key.owner)
+        owned = self._counts.find(new.key.owner)
         if owned is not None:
             record_id, has_tombstone = self._look_up(owned, new.key.id)
             if record_id is not None:
@@ -121,6 +101,8 @@ class Writes:
                 return Submitted(SubmitOutcome.EXPIRED)
         if (0 if owned is None else owned.in_flight) >= max_in_flight:
             return Submitted(SubmitOutcome.OVER_LIMIT)
+        if promotion is None and self._is_full(new.key.owner.tenant_id):
+            return Submitted(SubmitOutcome.TENANT_FULL)
         change = changes.created(new, promotion, self._next_record_id(), self.now)
         self._insert(change, new.payload)
         lease = None if promotion is None else changes.lease_of(change.record)
@@ -134,8 +116,7 @@ class Writes:
         record = record_of(row)
         if not changes.can_requeue(record):
             return None
-        owned = self._find_owner(key.owner)
-        assert owned is not None  # it owns the record
+        owned = self._counts.present(key.owner)
         taken_id, has_tombstone = self._look_up(owned, new_id)
         if taken_id is not None:
             taken = self.present(taken_id)
@@ -162,7 +143,7 @@ class Writes:
         """See `Store.claim`."""
         if not self._has_ripened:
             self.ripen()
-        queues = Queues(self.connection, self.now)
+        queues = Queues(self.connection, self.now, self._counts.tenant)
         picked = scheduling.pick(
             queues, actions, queues.running(), concurrency, self._turns, limit=limit
         )
@@ -267,10 +248,9 @@ class Writes:
         if after.progress is not None and after.progress != before.progress:
             self._keep_progress(after.record_id, after.progress)
         self._add_events(change)
-        if lifecycle.is_finished(after.status) and not lifecycle.is_finished(before.status):
-            owned = self._find_owner(after.key.owner)
-            assert owned is not None  # it owns the record
-            owned.in_flight -= 1
+        if after.status is not before.status:
+            self._count(before, -1)
+            self._count(after, 1)
 
     def ripen(self) -> None:
         """Shows claims what became due, in the order of claims."""
@@ -279,13 +259,11 @@ class Writes:
 
     def forget_owner(self, owner_id: int) -> None:
         """Removes an owner of whom nothing is left."""
-        self._execute(_FORGET_OWNER, (owner_id,))
-        self.flush()
-        self._owners.clear()
+        self._counts.forget(owner_id)
 
     def _insert(self, change: Change, payload: str) -> None:
         record = change.record
-        owned = self._find_owner(record.key.owner) or self._new_owner(record.key.owner)
+        owned = self._counts.found_or_made(record.key.owner)
         self._execute(INSERT_REQUEST, new_row(record, owned.owner_id, self.now))
         self._execute(
             "INSERT INTO payloads (record_id, payload) VALUES (?, ?)", (record.record_id, payload)
@@ -293,7 +271,17 @@ class Writes:
         if record.progress is not None:
             self._keep_progress(record.record_id, record.progress)
         self._add_events(change)
-        owned.in_flight += 1
+        self._count(record, 1)
+
+    def _count(self, record: Record, change: int) -> None:
+        if not lifecycle.is_finished(record.status):
+            self._counts.present(record.key.owner).in_flight += change
+        if record.status in lifecycle.WAITING:
+            self._counts.tenant(record.key.owner.tenant_id).waiting += change
+
+    def _is_full(self, tenant_id: str) -> bool:
+        limit = self.rules.limits.max_waiting_per_tenant
+        return self._counts.tenant(tenant_id).waiting >= limit
 
     def _keep_progress(self, record_id: int, progress: StoredProgress) -> None:
         values = (record_id, progress.attempt, progress.version, progress.body)
@@ -307,31 +295,10 @@ class Writes:
                 (record_id, event.seq, event.frame),
             )
 
-    def _look_up(self, owned: _Owned, id: str) -> tuple[int | None, bool]:
+    def _look_up(self, owned: Owned, id: str) -> tuple[int | None, bool]:
         """Returns the number of the record under an id, and whether a tombstone is there."""
         record_id, has_tombstone = self._execute(_LOOK_UP, (owned.owner_id, id)).fetchone()
         return record_id, bool(has_tombstone)
-
-    def _find_owner(self, owner: Owner) -> _Owned | None:
-        owned = self._owners.get(owner)
-        if owned is None:
-            row = self._execute(
-                "SELECT owner_id, in_flight FROM owners WHERE tenant_id = ? AND sub = ?",
-                (owner.tenant_id, owner.sub),
-            ).fetchone()
-            if row is None:
-                return None
-            owned = self._owners[owner] = _Owned(row[0], row[1], row[1])
-        return owned
-
-    def _new_owner(self, owner: Owner) -> _Owned:
-        cursor = self._execute(
-            "INSERT INTO owners (tenant_id, sub, in_flight) VALUES (?, ?, 0)",
-            (owner.tenant_id, owner.sub),
-        )
-        assert cursor.lastrowid is not None
-        owned = self._owners[owner] = _Owned(cursor.lastrowid, 0, 0)
-        return owned
 
     def _next_record_id(self) -> int:
         if self._last_record_id is None:

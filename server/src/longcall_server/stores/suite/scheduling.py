@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which requests a claim takes: turns of tenants, ranks, limits, over the engine's own queues."""
+"""Which requests a claim takes: turns, ranks, limits, over the engine's own queues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 
 from longcall_server.core.scheduling import AGING_MS, ConcurrencyLimits
 from longcall_server.stores.base import Claimed, Owner
-from longcall_server.stores.suite.support import WORKER, Scene, StoreTests, clause
+from longcall_server.stores.suite.support import ALICE, BOB, WORKER, Scene, StoreTests, clause
 
 BOLT = Owner("bolt", "bob")
 CARE = Owner("care", "carol")
@@ -41,6 +41,61 @@ class SchedulingTests(StoreTests):
                 await scene.store.complete(one.lease, "1")
             assert Counter(order[:3]) == Counter("abc")
             assert "".join(order[3:]).replace("ab", "").replace("ba", "") == ""
+
+    @clause("5.4.14")
+    async def test_one_owners_backlog_does_not_delay_anothers_first_request(self) -> None:
+        async with self.scene() as scene:
+            for n in range(300):
+                await scene.submit(f"backlog-{n}", priority=9)
+            scene.clock.advance(1)
+            await scene.submit("first", BOB, priority=0)
+            claimed = [*await scene.claim(limit=1), *await scene.claim(limit=1)]
+            assert ids(claimed).count("first") == 1
+
+    @clause("5.4.14", "5.4.16")
+    async def test_owners_take_turns_whatever_their_priorities(self) -> None:
+        async with self.scene() as scene:
+            carol = Owner(ALICE.tenant_id, "carol")
+            for n in range(6):
+                await scene.submit(f"a{n}", priority=n)
+                await scene.submit(f"b{n}", BOB, priority=9)
+            await scene.submit("c0", carol, priority=0)
+            order = []
+            for _ in range(13):
+                (one,) = await scene.claim(limit=1)
+                order.append(one.record.key.id)
+                await scene.store.complete(one.lease, "1")
+            assert Counter(id[0] for id in order[:3]) == Counter("abc")
+            rest = "".join(id[0] for id in order[3:])
+            assert rest.replace("ab", "").replace("ba", "") == ""
+            # Among the requests of one owner the priority decides.
+            assert [id for id in order if id[0] == "a"] == ["a5", "a4", "a3", "a2", "a1", "a0"]
+
+    async def test_the_limit_of_an_owner_counts_all_actions_and_workers(self) -> None:
+        limits = ConcurrencyLimits(per_owner=2)
+        async with self.scene() as scene:
+            for n in range(4):
+                await scene.submit(f"a{n}", action="x" if n % 2 else "y")
+            await scene.submit("b", BOB, action="x")
+            first = await self._claim(scene, limits, worker="one")
+            assert Counter(ids(first)) == Counter(["a0", "a1", "b"])
+            assert await self._claim(scene, limits, worker="two") == []
+            done = next(one for one in first if one.record.key.id == "a1")
+            await scene.store.complete(done.lease, "1")
+            assert ids(await self._claim(scene, limits, worker="two")) == ["a2"]
+
+    @clause("5.4.14")
+    async def test_places_are_kept_for_owners_of_whom_nothing_runs(self) -> None:
+        limits = ConcurrencyLimits(kept_places=1)
+        async with self.scene() as scene:
+            for n in range(9):
+                await scene.submit(f"a{n}", action="x")
+            assert len(await self._claim(scene, limits, worker="one", limit=4)) == 3
+            assert await self._claim(scene, limits, worker="one", limit=1) == []
+            await scene.submit("b0", BOB, action="x")
+            await scene.submit("b1", BOB, action="x")
+            assert ids(await self._claim(scene, limits, worker="two", limit=1)) == ["b0"]
+            assert await self._claim(scene, limits, worker="one", limit=1) == []
 
     @clause("5.4.15")
     async def test_a_request_that_waits_overtakes_younger_ones_of_greater_priority(self) -> None:

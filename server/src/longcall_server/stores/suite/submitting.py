@@ -7,7 +7,7 @@ import asyncio
 
 from longcall_server.core.events import timestamp
 from longcall_server.core.lifecycle import RetryPolicy
-from longcall_server.stores.base import Promotion, SubmitOutcome
+from longcall_server.stores.base import Owner, Promotion, SubmitOutcome
 from longcall_server.stores.suite.support import (
     ALICE,
     BOB,
@@ -144,6 +144,38 @@ class SubmitTests(StoreTests):
             assert again.outcome is SubmitOutcome.DUPLICATE
             other = await scene.submit("a", submission="other", payload="1", max_in_flight=1)
             assert other.outcome is SubmitOutcome.CONFLICT
+
+    @clause("6.6.10", "10.45.7")
+    async def test_the_limit_of_a_tenant_counts_what_its_owners_have_waiting(self) -> None:
+        async with self.scene(max_waiting_per_tenant=3) as scene:
+            await scene.submit("a")
+            await scene.submit("delayed", delay_ms=60_000)
+            await scene.submit("b", BOB)
+            refused = await scene.submit("c", BOB)
+            assert (refused.outcome, refused.record) == (SubmitOutcome.TENANT_FULL, None)
+            assert await scene.store.get(key_of("c", BOB)) is None
+            other = await scene.submit("c", Owner("bolt", "bob"))
+            assert other.outcome is SubmitOutcome.CREATED
+            # What runs does not wait; what failed and will be retried waits again.
+            (claimed,) = await scene.claim(limit=1)
+            assert (await scene.submit("c", BOB)).outcome is SubmitOutcome.CREATED
+            await scene.fail(claimed.lease)
+            assert (await scene.submit("d")).outcome is SubmitOutcome.TENANT_FULL
+            for id, owner in (("delayed", ALICE), ("c", BOB)):
+                await scene.store.request_cancel(key_of(id, owner), None)
+            assert (await scene.submit("d")).outcome is SubmitOutcome.CREATED
+            assert (await scene.submit("e")).outcome is SubmitOutcome.TENANT_FULL
+
+    @clause("5.3.6", "10.45.8")
+    async def test_the_limit_of_a_tenant_refuses_nothing_that_is_stored_or_runs(self) -> None:
+        async with self.scene(max_waiting_per_tenant=1) as scene:
+            await scene.submit("a")
+            again = await scene.submit("a", submission="later")
+            assert again.outcome is SubmitOutcome.DUPLICATE
+            other = await scene.submit("a", submission="other", payload="1")
+            assert other.outcome is SubmitOutcome.CONFLICT
+            running = await scene.submit("quick", promotion=Promotion(WORKER, LEASE_MS))
+            assert running.outcome is SubmitOutcome.CREATED
 
     @clause("10.45.1")
     async def test_every_end_makes_room_under_the_in_flight_limit(self) -> None:
