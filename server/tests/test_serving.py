@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line up to the point where a server would start."""
 
-import asyncio
 import re
 import sys
 from collections.abc import Iterator
@@ -11,12 +10,9 @@ import pytest
 
 from longcall_server import __version__
 from longcall_server.__main__ import main
-from longcall_server.auth import Authenticator, KeyRing, secret_key
 from longcall_server.config import GATEWAY_SETTINGS, Settings
 from longcall_server.serving import LoadError, load_handlers
-from longcall_server.stores.base import Owner
 
-SECRET = "0123456789abcdef0123456789abcdef"
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -43,7 +39,9 @@ def run(*arguments: str) -> int:
 def test_without_a_key_serve_says_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("serve", "app_a:handlers") == 2
     said = capsys.readouterr().err
-    assert "LONGCALL_JWT_SECRET" in said
+    for way in ("JWT_SECRET ", "JWT_SECRET_FILE", "JWT_PUBLIC_KEY ", "JWT_PUBLIC_KEY_FILE"):
+        assert f"LONGCALL_{way}" in said
+    assert "LONGCALL_JWKS_URL" in said
     assert "--dev" in said
     assert "openssl rand" in said
 
@@ -95,21 +93,6 @@ def test_handlers_are_found_in_the_current_folder(folder: Path) -> None:
         "async def act(ctx: RequestContext) -> None: ...\n"
     )
     assert load_handlers("app_good:Namespace.handlers").actions() == ("act",)
-
-
-def test_a_token_is_made_with_the_key_of_the_environment(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ("token", "--sub", "alice", "--tenant", "acme", "--permission", "request:*")
-    assert run(*arguments) == 2
-    monkeypatch.setenv("LONGCALL_JWT_SECRET", SECRET)
-    assert run(*arguments, "--permission", "requests:read:tenant", "--ttl", "24h") == 0
-    token = capsys.readouterr().out.strip()
-    ring = KeyRing([secret_key(SECRET.encode())])
-    principal = asyncio.run(Authenticator(ring).verify(token))
-    assert principal.owner == Owner("acme", "alice")
-    assert principal.permissions == {"request:*", "requests:read:tenant"}
-    assert run(*arguments, "--ttl", "long") == 2
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
@@ -29,6 +31,11 @@ RSA = SigningKey.of_private(rsa.generate_private_key(public_exponent=65537, key_
 EC = SigningKey.of_private(ec.generate_private_key(ec.SECP256R1()))
 ED25519 = SigningKey.of_private(ed25519.Ed25519PrivateKey.generate())
 KINDS = {"HS256": SECRET, "RS256": RSA, "ES256": EC, "EdDSA": ED25519}
+
+
+def utc_ms() -> int:
+    """The time, for what has no clock of its own."""
+    return time.time_ns() // 1_000_000
 
 
 def claims(now: int = NOW, **changes: Any) -> dict[str, Any]:
@@ -55,6 +62,28 @@ def token(key: SigningKey, payload: object, **header: Any) -> str:
 def signature(key: SigningKey, signed: bytes) -> bytes:
     """What a key makes of these bytes."""
     return get_default_algorithms()[key.algorithm].sign(signed, key.material)
+
+
+def pem(key: Any) -> str:
+    """The public half."""
+    public: Any = key.public.material if isinstance(key, SigningKey) else key
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    text: bytes = public.public_bytes(serialization.Encoding.PEM, form)
+    return text.decode()
+
+
+def private_pem(key: SigningKey, password: bytes | None = None) -> str:
+    """The private half."""
+    encryption = (
+        serialization.NoEncryption()
+        if password is None
+        else serialization.BestAvailableEncryption(password)
+    )
+    private: Any = key.material
+    text: bytes = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
+    return text.decode()
 
 
 def rules(**fields: Any) -> TokenRules:

@@ -7,15 +7,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from longcall_server.auth import SigningKey, create_token
 from longcall_server.config import Settings, load_settings
-from longcall_server.serving import make_token
 
 SECRET = "integration-tests-need-a-key-of-32-bytes"
 PATIENCE = 20.0
@@ -31,7 +30,8 @@ def token(
     sub: str = "alice", tenant: str = "acme", permissions: tuple[str, ...] = ("request:*",)
 ) -> str:
     """A token that the servers under test accept."""
-    return make_token(settings(), sub, tenant, permissions, timedelta(hours=1))
+    key = SigningKey.of_settings(settings())
+    return create_token(key, sub=sub, tenant_id=tenant, permissions=permissions)
 
 
 class Wire:

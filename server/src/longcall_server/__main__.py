@@ -19,10 +19,9 @@ from longcall_server.config import (
     Settings,
     SettingsError,
     duration_text,
-    load_settings,
     option_name,
-    parse_duration,
 )
+from longcall_server.operating import tokens
 from longcall_server.operating.arguments import add_commands
 
 _ENVIRONMENT_ONLY = frozenset({"jwt_secret"})
@@ -47,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_worker(commands)
-    _add_token(commands)
+    tokens.add_commands(commands)
     add_commands(commands)
     return parser
 
@@ -111,27 +110,6 @@ def _add_settings(parser: argparse.ArgumentParser, left_out: frozenset[str]) -> 
             )
 
 
-def _add_token(commands: Any) -> None:
-    token = commands.add_parser(
-        "token",
-        help="make a token",
-        description="Prints a token made with LONGCALL_JWT_SECRET (and LONGCALL_JWT_ISSUER, "
-        "LONGCALL_JWT_AUDIENCE where they are set).",
-    )
-    token.add_argument("--sub", required=True, help="the user")
-    token.add_argument("--tenant", required=True, help="the tenant")
-    token.add_argument(
-        "--permission",
-        action="append",
-        default=[],
-        help="a permission, e.g. 'request:*' or requests:read:tenant; may be repeated",
-    )
-    token.add_argument(
-        "--ttl", default="3600", help="how long it is valid, in seconds or as 24h (default 1h)"
-    )
-    token.set_defaults(run=_token)
-
-
 def _shown(default: object) -> str:
     if default is None or default == ():
         return "none"
@@ -162,18 +140,6 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
         for name, value in vars(options).items()
         if name.startswith("setting_")
     }
-
-
-def _token(options: argparse.Namespace) -> int:
-    from longcall_server.serving import make_token  # noqa: PLC0415  (see the module's text)
-
-    try:
-        ttl = parse_duration(options.ttl)
-    except ValueError as error:
-        raise SettingsError(f"--ttl: {error}") from None
-    assert isinstance(ttl, timedelta)
-    print(make_token(load_settings(), options.sub, options.tenant, options.permission, ttl))
-    return 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from aiohttp import web
 from pydantic import MISSING
 
 from longcall_server import __version__
-from longcall_server.auth import Authenticator, KeyRing, SigningKey, TokenRules
+from longcall_server.auth.configured import configured_authenticator
 from longcall_server.config import Settings, SettingsError, milliseconds
 from longcall_server.config.names import ANY
 from longcall_server.core.codes import CloseCode
@@ -52,7 +52,7 @@ class Server(Node):
 
     def __init__(self, settings: Settings, handlers: Handlers, *, claims: bool = True) -> None:
         super().__init__(settings, handlers, claims=claims, follows=True)
-        self._authenticator = authenticator(settings)
+        self._authenticator = configured_authenticator(settings)
         self._tls = certificate(settings)
         self._ready = False
         self._port = settings.port
@@ -94,8 +94,10 @@ class Server(Node):
             authenticator=self._authenticator,
             limits=limits,
             settings=gateway_settings(settings, parts.files.root),
-            ready=lambda: self._ready,
+            ready=lambda: self._ready and self._authenticator.is_ready,
         )
+        self._resources.push_async_callback(self._authenticator.close)
+        await self._authenticator.start()
         await self._listen(self._app)
         self._ready = True
 
@@ -133,18 +135,6 @@ class Server(Node):
             gone.cancel()
             await drain(app, code=CloseCode.GOING_AWAY, reason=reason, grace_s=0)
         await asyncio.gather(gone, quick, return_exceptions=True)
-
-
-def authenticator(settings: Settings) -> Authenticator:
-    """How tokens are verified; raises `SettingsError` without a key."""
-    if settings.jwt_secret is None:
-        raise SettingsError("LONGCALL_JWT_SECRET: the key of the tokens is not set")
-    secret = SigningKey.of_secret(settings.jwt_secret.get_secret_value().encode())
-    rules = TokenRules(
-        issuers=[settings.jwt_issuer] if settings.jwt_issuer else (),
-        audiences=[settings.jwt_audience] if settings.jwt_audience else (),
-    )
-    return Authenticator(KeyRing([secret.public]), rules)
 
 
 def protocol_limits(settings: Settings) -> Limits:

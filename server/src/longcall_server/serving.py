@@ -14,15 +14,15 @@ import secrets
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from longcall_server import __version__
-from longcall_server.auth import SigningKey, create_token
-from longcall_server.config import Settings, SettingsError, load_settings
+from longcall_server.auth import SigningKey, TokenRules, create_token
+from longcall_server.config import NO_TOKEN_KEY, Settings, SettingsError, load_settings
 from longcall_server.handlers import Handlers, RegistrationError
 from longcall_server.stores.base import StoreUnavailable
 from longcall_server.telemetry import configure_logging
@@ -35,11 +35,6 @@ _log = logging.getLogger(__name__)
 _DEV_TOKEN_LIFE = timedelta(days=1)
 _BROKEN = 3
 _GC_THRESHOLDS = (50_000, 20, 50)
-_NO_KEY = """\
-LONGCALL_JWT_SECRET is not set: it is the key with which tokens are made and verified.
-  Make one:      export LONGCALL_JWT_SECRET="$(openssl rand -base64 48)"
-  Then a token:  longcall-server token --sub you --tenant yours --permission 'request:*'
-  For a trial:   longcall-server serve --dev makes a key for one run and prints a token."""
 
 
 class LoadError(SettingsError):
@@ -54,9 +49,9 @@ def serve(
     Without `claims` durable requests are left to the workers of the data folder.
     """
     settings = _configure(flags)
-    if settings.jwt_secret is None:
+    if not settings.has_token_key:
         if not dev:
-            raise SettingsError(_NO_KEY)
+            raise SettingsError(NO_TOKEN_KEY)
         settings = load_settings(**flags, jwt_secret=secrets.token_urlsafe(48))
     handlers = load_handlers(target)
     from longcall_server.server import Server  # noqa: PLC0415  (after the handlers were found)
@@ -67,8 +62,7 @@ def serve(
         store = f"store {settings.store}" + ("" if claims else ", no worker")
         lines = [f"is ready at {server.url} ({store}): {', '.join(handlers.actions())}"]
         if dev:
-            token = make_token(settings, "dev", "dev", ["request:*"], _DEV_TOKEN_LIFE)
-            lines.append(f"token: {token}")
+            lines.append(f"token: {_dev_token(settings)}")
         return _Ready(lines, {"url": server.url, "http_url": server.http_url})
 
     return _run(server, ready, ready_file)
@@ -119,20 +113,18 @@ def load_handlers(target: str) -> Handlers:
     return found
 
 
-def make_token(
-    settings: Settings, sub: str, tenant: str, permissions: Sequence[str], ttl: timedelta
-) -> str:
-    """A token as the server of the same settings accepts it; raises `SettingsError`."""
-    if settings.jwt_secret is None:
-        raise SettingsError(_NO_KEY)
+def _dev_token(settings: Settings) -> str:
+    try:
+        key = SigningKey.of_settings(settings)
+    except SettingsError:
+        return "none, the private key is elsewhere"
     return create_token(
-        SigningKey.of_secret(settings.jwt_secret.get_secret_value().encode()),
-        sub=sub,
-        tenant_id=tenant,
-        permissions=permissions,
-        ttl_s=ttl.total_seconds(),
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
+        key,
+        sub="dev",
+        tenant_id="dev",
+        permissions=["request:*"],
+        ttl_s=_DEV_TOKEN_LIFE.total_seconds(),
+        rules=TokenRules.of_settings(settings),
     )
 
 

@@ -28,8 +28,7 @@ async def test_a_signed_jwt_says_who_is_asking(key: SigningKey) -> None:
         permissions=["request:*"],
         ttl_s=60,
         now_s=NOW / 1000,
-        issuer="issuer",
-        audience="longcall",
+        rules=accepts,
     )
     assert await authenticator(key, rules=accepts).verify(text) == Principal(
         owner=Owner(tenant_id="acme", sub="ann"),

@@ -56,9 +56,38 @@ class Authenticator:
     async def verify(self, token: str) -> Principal:
         """Returns who presents the token; raises `AuthError`, or `KeysUnavailable`."""
         parts = self._parts(token)
+        failure = self._try_keys(parts)
+        if failure is not None and self._ring.may_bring(parts.algorithm, parts.kid):
+            # What is wrong whatever its key is, an old token above all, is worth no fetch.
+            self._read(parts)
+            if await self._ring.renew(parts.kid):
+                failure = self._try_keys(parts)
+                if failure is not None:
+                    self._ring.missed(parts.kid)
+        if failure is not None:
+            raise AuthError(failure)
+        return self._read(parts)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether any key is there: those of a URL may still have to come."""
+        return self._ring.has_keys
+
+    async def start(self) -> None:
+        """Begins to keep the keys new; waits for nothing."""
+        await self._ring.start()
+
+    async def close(self) -> None:
+        """Ends that."""
+        await self._ring.close()
+
+    def _try_keys(self, parts: _Parts) -> AuthFailure | None:
         keys = self._ring.find(parts.algorithm, parts.kid)
-        if not any(key.verify(parts.signed, parts.signature) for key in keys):
-            raise AuthError(AuthFailure.SIGNATURE if keys else AuthFailure.KEY)
+        if any(key.verify(parts.signed, parts.signature) for key in keys):
+            return None
+        return AuthFailure.SIGNATURE if keys else AuthFailure.KEY
+
+    def _read(self, parts: _Parts) -> Principal:
         return read_claims(parts.payload, self._rules, self._clock())
 
     def _parts(self, token: str) -> _Parts:

@@ -7,10 +7,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from longcall_server.auth.errors import AuthError, AuthFailure
 from longcall_server.auth.principal import Principal, principal_id
+from longcall_server.config import Settings, milliseconds
 from longcall_server.stores.base import Owner
 
 MAX_LEEWAY_MS: Final = 60_000
@@ -34,6 +35,18 @@ class TokenRules:
     """Which others must be there and not null."""
     permissions: frozenset[str] = frozenset()
     """What everybody may who has a good token (PROTOCOL 3.5.4)."""
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self:
+        """As an operator has set them."""
+        return cls(
+            issuers=settings.jwt_issuer,
+            audiences=settings.jwt_audience,
+            leeway_ms=milliseconds(settings.jwt_leeway),
+            tenant_claim=settings.jwt_tenant_claim,
+            required_claims=settings.jwt_required_claims,
+            permissions=frozenset(settings.jwt_permissions),
+        )
 
     def __post_init__(self) -> None:
         if not 0 <= self.leeway_ms <= MAX_LEEWAY_MS:

@@ -15,8 +15,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from longcall_server.auth.claims import TokenRules
 from longcall_server.auth.errors import KeyProblem
+from longcall_server.auth.files import KeyFile, secrets_file
 from longcall_server.auth.keys import Algorithm, Key, public_key, secret_key, thumbprint
+from longcall_server.config import Settings, SettingsError, variable_name
+
+_NO_SECRET = """\
+there is nothing to sign with: set LONGCALL_JWT_SECRET or LONGCALL_JWT_SECRET_FILE, or give a
+private key with --key FILE (openssl genpkey -algorithm ed25519 -out FILE makes one)"""
 
 PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 
@@ -53,6 +60,20 @@ class SigningKey:
             raise KeyProblem("this is not a private key in PEM") from None
         return cls.of_private(material, kid)
 
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self:
+        """The shared secret that is set, of a file the first; raises `SettingsError` without."""
+        if settings.jwt_secret is not None:
+            return cls.of_secret(settings.jwt_secret.get_secret_value().encode())
+        if settings.jwt_secret_file is None:
+            raise SettingsError(_NO_SECRET)
+        try:
+            key = KeyFile(settings.jwt_secret_file, secrets_file).keys[0]
+        except KeyProblem as problem:
+            raise SettingsError(f"{variable_name('jwt_secret_file')}: {problem}") from None
+        assert isinstance(key.material, bytes)
+        return cls(key, key.material)
+
     @property
     def algorithm(self) -> Algorithm:
         """What it signs with."""
@@ -72,21 +93,23 @@ def create_token(
     permissions: Sequence[str] = (),
     ttl_s: float = 3600,
     now_s: float | None = None,
-    issuer: str | None = None,
-    audience: str | None = None,
-    tenant_claim: str = "tenant_id",
+    rules: TokenRules | None = None,
 ) -> str:
-    """Makes a token that is good for `ttl_s` seconds where the key is known."""
+    """Makes a token that is good for `ttl_s` seconds where the key is known and the rules hold.
+
+    `iss` and `aud` are the first that the rules name.
+    """
+    rules = rules or TokenRules()
     now = time.time() if now_s is None else now_s
     claims: dict[str, Any] = {
         "sub": sub,
-        tenant_claim: tenant_id,
+        rules.tenant_claim: tenant_id,
         "permissions": list(permissions),
         "iat": int(now),
         "exp": int(now + ttl_s),
     }
-    if issuer is not None:
-        claims["iss"] = issuer
-    if audience is not None:
-        claims["aud"] = audience
+    if rules.issuers:
+        claims["iss"] = rules.issuers[0]
+    if rules.audiences:
+        claims["aud"] = rules.audiences[0]
     return key.sign(claims)

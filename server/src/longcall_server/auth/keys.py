@@ -12,11 +12,12 @@ import json
 import logging
 import re
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -49,6 +50,7 @@ class Algorithm(StrEnum):
 
 PUBLIC_KEY_ALGORITHMS: Final = frozenset(Algorithm) - {Algorithm.HS256}
 
+_OF_KIND: Final = {"RSA": Algorithm.RS256, "EC": Algorithm.ES256, "OKP": Algorithm.EDDSA}
 _IMPLEMENTED: Final = get_default_algorithms()
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
@@ -104,7 +106,7 @@ def pem_keys(text: str) -> tuple[Key, ...]:
             raise KeyProblem("this is a private key; the server needs the public key of it alone")
         try:
             keys.append(public_key(load_pem_public_key(block[0].encode())))
-        except (ValueError, TypeError, jwt.PyJWTError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             raise KeyProblem(f"the block {block[1]} is not a public key in PEM") from None
     if not keys:
         raise KeyProblem("there is no public key in PEM (-----BEGIN PUBLIC KEY-----)")
@@ -161,17 +163,19 @@ def _jwk(value: object) -> Key:
     kid = value.get("kid")
     if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KEY_ID):
         raise KeyProblem("its kid is no string, or too long")
-    if value.get("kty") not in ("RSA", "EC", "OKP") or "d" in value:
+    kind = value.get("kty")
+    algorithm = _OF_KIND.get(kind) if isinstance(kind, str) else None
+    if algorithm is None or "d" in value:
         raise KeyProblem("it is not a public key")
+    if value.get("alg", algorithm.value) != algorithm.value:
+        raise KeyProblem("it is for another algorithm")
     if value.get("use", "sig") != "sig":
         raise KeyProblem("it is not for signatures")
     operations = value.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise KeyProblem("it is not for verifying")
     try:
-        key = replace(public_key(jwt.PyJWK(value).key), kid=kid)
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError):
+        material = jwt.PyJWK(value, algorithm.value).key
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, ArithmeticError):
         raise KeyProblem("it is malformed") from None
-    if value.get("alg", key.algorithm.value) != key.algorithm.value:
-        raise KeyProblem("it is for another algorithm")
-    return key
+    return public_key(material, kid)

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from longcall_server.config.durations import duration_text, milliseconds, parse_duration
-from longcall_server.config.identity import IdentitySettings
+from longcall_server.config.identity import NO_TOKEN_KEY, IdentitySettings
 from longcall_server.config.limits import ClientLimits, SizeLimits
 from longcall_server.config.network import NetworkSettings
 from longcall_server.config.storage import StorageSettings
@@ -20,6 +20,7 @@ from longcall_server.config.work import AcceptanceSettings, WorkSettings
 
 __all__ = [
     "GATEWAY_SETTINGS",
+    "NO_TOKEN_KEY",
     "Settings",
     "SettingsError",
     "duration_text",
@@ -27,6 +28,7 @@ __all__ = [
     "milliseconds",
     "option_name",
     "parse_duration",
+    "variable_name",
 ]
 
 ENV_PREFIX = "LONGCALL_"
@@ -71,6 +73,11 @@ def option_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+def variable_name(field: str) -> str:
+    """How a field is called in the environment."""
+    return ENV_PREFIX + field.upper()
+
+
 def load_settings(**flags: Any) -> Settings:
     """Settings from the environment with `flags` on top (None means not given).
 
@@ -83,6 +90,6 @@ def load_settings(**flags: Any) -> Settings:
         problems = []
         for item in error.errors(include_input=False, include_url=False):
             field = str(item["loc"][0]) if item["loc"] else ""
-            source = option_name(field) if field in given else ENV_PREFIX + field.upper()
+            source = option_name(field) if field in given else variable_name(field)
             problems.append(f"{source}: {item['msg'].removeprefix('Value error, ')}")
         raise SettingsError("\n".join(problems)) from None

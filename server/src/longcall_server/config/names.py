@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists that operators write: of origins, of host names, of the addresses of proxies."""
+"""Lists that operators write: of names, of origins, of hosts, of the addresses of proxies."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def split_host(text: str) -> tuple[str, int | None] | None:
     return (name, port) if text[0] != "[" and _HOST_NAME.fullmatch(name) else None
 
 
-def _split(value: object) -> object:
+def split_list(value: object) -> object:
     """`"a, b"` → `("a", "b")`; anything else is left for pydantic to judge."""
     return tuple(re.split(r"[\s,]+", value.strip(", \t\n"))) if isinstance(value, str) else value
 
@@ -105,11 +105,12 @@ def _network(value: object) -> object:
 
 
 def _networks(value: object) -> object:
-    values = _split(value)
+    values = split_list(value)
     return tuple(map(_network, values)) if isinstance(values, tuple | list) else values
 
 
 # Without NoDecode a list in the environment would have to be written as JSON.
-Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]
-Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_hosts)]
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
+Origins = Annotated[Texts, AfterValidator(_origins)]
+Hosts = Annotated[Texts, AfterValidator(_hosts)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
