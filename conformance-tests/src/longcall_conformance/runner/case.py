@@ -23,6 +23,7 @@ from jsonschema import Draft202012Validator
 
 from .lint import VARIABLE, CaseRefused, lint
 from .matching import select
+from .vocabulary import VERBS
 
 JsonObject = dict[str, Any]
 
@@ -49,6 +50,7 @@ class Case:
     variant: dict[str, Any] = field(default_factory=dict)
     fired: tuple[str, ...] = ()
     seconds: int = 20
+    needs: tuple[str, ...] = ()
     control: bool = False
     """Whether the defect is switched off: played to the step that rejects, which must not."""
 
@@ -56,6 +58,12 @@ class Case:
     def kind(self) -> str:
         """`client`, `server` or `e2e`."""
         return self.name.split("/", 1)[0]
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What a driver must have for it, beyond what all have."""
+        named = (VERBS[step.verb].feature for step in self.steps)
+        return frozenset(self.needs) | {feature for feature in named if feature is not None}
 
     @property
     def uses_driver(self) -> bool:
@@ -160,6 +168,7 @@ def _case(document: JsonObject, variant: JsonObject, *, control: bool) -> Case:
         variant=variant,
         fired=() if control else tuple(document.get("fired", ())),
         seconds=document.get("seconds", 20),
+        needs=tuple(document.get("needs", ())),
         control=control,
     )
 

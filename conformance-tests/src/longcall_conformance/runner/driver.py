@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The channel to a driver: commands in, replies and events out, JSON lines over stdio."""
+"""The channel to a driver: commands in, replies and events out, each a line of JSON.
+
+Both directions are held to `driver.schema.json`. What a driver may not do: end, say what is no
+message, answer or tell of what it was not asked for, leave numbers of events out.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shlex
 import sys
@@ -12,17 +15,29 @@ from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
+from .link import Link, NoDriver, link_of
+
 JsonObject = dict[str, Any]
 
-LINE_LIMIT = 64 * 1024 * 1024
+PROBE_SECONDS: Final = 5
+"""How long a driver that seems to hang may take to say hello."""
+RESET_SECONDS: Final = 15
 
 
 class DriverCrash(Exception):
-    """The driver ended, or said something that is not the driver protocol."""
+    """The driver ended in the middle."""
+
+
+class DriverHang(Exception):
+    """The driver does not answer any more."""
+
+
+class ProtocolBroken(Exception):
+    """The driver said something that is not the driver protocol."""
 
 
 class CommandFailed(Exception):
@@ -40,135 +55,179 @@ def _validator(part: str) -> Draft202012Validator:
     return Draft202012Validator({**schema, "$ref": f"#/$defs/{part}"})
 
 
+_OK: Final = {
+    "hello": "Hello", "reset": "Leaks", "bye": "Leaks", "list": "Listing", "snapshot": "Snapshot",
+    "encode": "Encoded", "decode": "Decoded",
+}  # fmt: skip
+
+
 def check(part: str, message: JsonObject) -> None:
-    """Raises `DriverCrash` when a message of the driver protocol does not fit its schema."""
+    """Raises `ProtocolBroken` when a message does not fit its part of the schema."""
     for error in _validator(part).iter_errors(message):
-        raise DriverCrash(f"{part} {json.dumps(message)[:300]}: {error.message[:300]}")
+        raise ProtocolBroken(f"{part} {json.dumps(message)[:300]}: {error.message[:300]}")
 
 
 class Driver:
-    """A driver process. Events go to `on_event`, in the order of their numbers."""
+    """One driver. Events go to `on_event`, in the order of their numbers."""
 
     def __init__(self, command: str, *, cwd: Path) -> None:
-        self.command = command
-        self._cwd = cwd
+        self._link: Link = link_of(command, cwd)
         self.on_event: Callable[[JsonObject], None] = lambda _: None
-        self._process: asyncio.subprocess.Process | None = None
+        self.about: JsonObject = {}
+        """What it said of itself."""
+        self.failure: DriverCrash | ProtocolBroken | None = None
+        self.failed = asyncio.Event()
+        self._writer: asyncio.StreamWriter | None = None
+        self._task: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[JsonObject]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
         self._last_id = 0
         self._last_n = 0
-        self._stderr: list[str] = []
-        self.crash: DriverCrash | None = None
-        self.crashed = asyncio.Event()
+        self._names: set[tuple[str, str]] = set()
+        """Clients and handles that a command has named since the last reset."""
 
-    async def start(self) -> JsonObject:
-        """Starts the process and returns what it says of itself."""
-        self._process = await asyncio.create_subprocess_exec(
-            *shlex.split(self.command),
-            cwd=self._cwd,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=LINE_LIMIT,
-        )
-        self._tasks = [
-            asyncio.create_task(self._read(), name="driver stdout"),
-            asyncio.create_task(self._read_stderr(), name="driver stderr"),
-        ]
-        return await self.ask("hello")
+    @property
+    def features(self) -> frozenset[str]:
+        """What it can do beyond what all can."""
+        return frozenset(self.about.get("features", ()))
+
+    async def start(self) -> None:
+        """Joins it and has it say what it is."""
+        reader, self._writer = await self._link.open()
+        self._task = asyncio.create_task(self._read(reader), name="driver")
+        try:
+            async with asyncio.timeout(RESET_SECONDS):
+                self.about = await self.ask("hello")
+        except TimeoutError:
+            raise DriverHang("it does not answer hello") from None
+        except CommandFailed as error:
+            raise ProtocolBroken(str(error)) from None
 
     async def ask(self, command: str, **arguments: Any) -> JsonObject:
-        """Sends a command and waits for its reply; raises `CommandFailed` or `DriverCrash`."""
-        if self.crash is not None:
-            raise self.crash
-        assert self._process is not None
-        assert self._process.stdin is not None
+        """Sends a command and waits for its reply.
+
+        Raises `CommandFailed`, `DriverCrash` and `ProtocolBroken`; waits for as long as it takes.
+        """
+        if self.failure is not None:
+            raise self.failure
+        assert self._writer is not None
         self._last_id += 1
-        message = {"id": self._last_id, "cmd": command, **arguments}
+        number = self._last_id
+        message = {"id": number, "cmd": command, **arguments}
         check("Command", message)
+        for kind in ("client", "handle"):
+            if kind in arguments and command in ("connect", "submit", "call", "attach"):
+                self._names.add((kind, arguments[kind]))
         reply: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
-        self._waiting[self._last_id] = reply
+        self._waiting[number] = reply
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            await self._process.stdin.drain()
+            self._writer.write(json.dumps(message).encode() + b"\n")
+            await self._writer.drain()
         except (BrokenPipeError, ConnectionResetError):
-            raise DriverCrash("the driver is gone") from None
+            await self.failed.wait()
         answer = await reply
         if "err" in answer:
             raise CommandFailed(command, answer["err"])
-        return dict(answer["ok"])
+        ok = dict(answer["ok"])
+        check(_OK.get(command, "Nothing"), ok)
+        return ok
 
-    async def stop(self) -> list[str]:
-        """Says bye and waits for the exit; returns what the driver says it left behind."""
-        leaks: list[str] = []
-        if self._process is None:
-            return leaks
+    async def answers(self) -> bool:
+        """Whether it still answers at all."""
         try:
-            async with asyncio.timeout(10):
-                if self.crash is None:
-                    leaks = (await self.ask("bye")).get("leaks", [])
-                else:
-                    self._process.kill()
-                await self._process.wait()
-        except (TimeoutError, DriverCrash, CommandFailed, ProcessLookupError) as error:
-            leaks = [f"the driver did not end by itself: {error!r}"]
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        return leaks
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.ask("hello")
+        except TimeoutError:
+            return False
+        return True
 
-    def stderr(self) -> str:
-        """The last lines that the driver wrote to standard error."""
-        return "".join(self._stderr[-40:])
+    async def reset(self) -> list[str]:
+        """Has it drop everything; returns what it says it left behind.
 
-    async def _read_stderr(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        while line := await self._process.stderr.readline():
-            self._stderr.append(line.decode("utf-8", "replace"))
-
-    async def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
+        Raises `DriverHang`, `DriverCrash` and `ProtocolBroken`.
+        """
         try:
-            while line := await self._process.stdout.readline():
+            async with asyncio.timeout(RESET_SECONDS):
+                leaks = (await self.ask("reset"))["leaks"]
+        except TimeoutError:
+            raise DriverHang(f"it does not answer reset in {RESET_SECONDS} s") from None
+        except CommandFailed as error:
+            raise ProtocolBroken(str(error)) from None
+        self._names.clear()
+        return list(leaks)
+
+    async def stop(self) -> str | None:
+        """Says bye and waits for its end; returns what was wrong with that."""
+        wrong = None
+        try:
+            if self._writer is not None and self.failure is None:
+                async with asyncio.timeout(RESET_SECONDS):
+                    await self.ask("bye")
+        except TimeoutError:
+            wrong = "it does not answer bye"
+        except (DriverCrash, ProtocolBroken, CommandFailed) as error:
+            wrong = f"bye: {error}"
+        if not await self._link.close(kill=wrong is not None or self.failure is not None):
+            wrong = "it does not end after bye"
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        return wrong
+
+    def wrote(self) -> str:
+        """The last lines that it wrote to standard error."""
+        return self._link.wrote()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        failure: DriverCrash | ProtocolBroken
+        try:
+            while line := await reader.readline():
                 self._take(line)
-            code = await self._process.wait()
-            raise DriverCrash(f"the driver ended with exit code {code}")
-        except (DriverCrash, ValueError) as error:
-            crash = error if isinstance(error, DriverCrash) else DriverCrash(str(error))
-            self.crash = crash
-            self.crashed.set()
-            for future in self._waiting.values():
-                if not future.done():
-                    future.set_exception(crash)
-                    future.exception()
+            failure = DriverCrash(f"the driver ended: {await self._link.ended()}")
+        except ProtocolBroken as error:
+            failure = error
+        except (ValueError, ConnectionError) as error:
+            failure = ProtocolBroken(f"it cannot be read any more: {error!r}")
+        self.failure = failure
+        self.failed.set()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(failure)
+                future.exception()  # seen: whoever waits is told all the same
 
     def _take(self, line: bytes) -> None:
         try:
             message = json.loads(line)
         except ValueError:
-            raise DriverCrash(f"not a JSON line: {line[:200]!r}") from None
+            raise ProtocolBroken(f"not a line of JSON: {line[:200]!r}") from None
         if not isinstance(message, dict):
-            raise DriverCrash(f"not an object: {line[:200]!r}")
+            raise ProtocolBroken(f"not an object: {line[:200]!r}")
         if "re" in message:
             check("Reply", message)
             future = self._waiting.pop(message["re"], None)
             if future is None:
-                raise DriverCrash(f"a reply to no open command: {line[:200]!r}")
-            future.set_result(message)
+                raise ProtocolBroken(f"it answers what it was not asked: {line[:200]!r}")
+            if not future.done():  # nobody may wait any more
+                future.set_result(message)
             return
         check("Event", message)
         if message["n"] != self._last_n + 1:
-            raise DriverCrash(f"event {message['n']} after {self._last_n}")
+            raise ProtocolBroken(f"event {message['n']} after {self._last_n}")
         self._last_n = message["n"]
+        for kind in ("client", "handle"):
+            if kind in message and (kind, message[kind]) not in self._names:
+                raise ProtocolBroken(
+                    f"it tells of the {kind} {message[kind]}, which it was not asked for: "
+                    f"{line[:200]!r}"
+                )
         self.on_event(message)
 
 
 def python_command(script: Path) -> str:
     """The command that runs a Python script with this interpreter."""
     return f"{shlex.quote(sys.executable)} {shlex.quote(str(script))}"
+
+
+__all__ = [
+    "CommandFailed", "Driver", "DriverCrash", "DriverHang", "NoDriver", "ProtocolBroken",
+    "python_command",
+]  # fmt: skip

@@ -7,8 +7,10 @@ What a step does stands in `verbs/`; here is what steps share.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import uuid
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ..referee.connection import Ended, RefereeConnection
@@ -17,7 +19,7 @@ from ..referee.scripted_server import ScriptedServer
 from ..referee.tokens import token_set
 from ..referee.welcome import welcome
 from .case import Case, Step, fill
-from .driver import CommandFailed, Driver, DriverCrash
+from .driver import CommandFailed, Driver, DriverCrash, DriverHang, ProtocolBroken
 from .matching import difference, matches, select
 from .trace import Trace
 from .under_test import ServerUnderTest
@@ -51,6 +53,8 @@ class Play:
         self.tokens = token_set(secret, run, claims)
         self.peer: ScriptedServer | None = None
         self.server = server
+        self.alternatives: list[str] = []
+        """What the case permits and does not prefer, and was seen."""
         self.background: set[asyncio.Task[None]] = set()
         """What goes on beside the steps; ended with the play."""
         self._driver = driver
@@ -92,9 +96,7 @@ class Play:
             async with asyncio.timeout(self.case.seconds):
                 await self._unless_crashed(self._action(step))
         except TimeoutError:
-            raise StepFailed(
-                f"step {number} ({step.verb}): nothing came in {self.case.seconds} s"
-            ) from None
+            raise await self._silence(f"step {number} ({step.verb})") from None
         except (StepFailed, Ended, CommandFailed, HandshakeRefused) as error:
             raise StepFailed(f"step {number} ({step.verb}): {error}") from None
 
@@ -111,7 +113,7 @@ class Play:
             async with asyncio.timeout(self.case.seconds):
                 await self._unless_crashed(_first(work, *watch))
         except TimeoutError:
-            raise StepFailed(f"{where}: nothing came in {self.case.seconds} s") from None
+            raise await self._silence(where) from None
         finally:
             stopped = work.cancel()
             await _cancel(work, *watch)
@@ -121,7 +123,7 @@ class Play:
         error = work.exception()
         if error is None:
             raise StepFailed(f"{where}: it was rejected all the same")
-        if isinstance(error, DriverCrash):
+        if isinstance(error, (DriverCrash, ProtocolBroken)):
             raise error
         wanted = {key: value for key, value in accepted.items() if key in ("type", "upgrade")}
         wanted.update(accepted.get("match", {}))
@@ -141,14 +143,21 @@ class Play:
             await action
             return
         work = asyncio.ensure_future(action)
-        crash = asyncio.create_task(self._driver.crashed.wait())
+        failed = asyncio.create_task(self._driver.failed.wait())
         try:
-            await _first(work, crash)
-            if not work.done() and self._driver.crash is not None:
-                raise self._driver.crash
+            await _first(work, failed)
+            if not work.done() and self._driver.failure is not None:
+                raise self._driver.failure
             await work
         finally:
-            await _cancel(work, crash)
+            await _cancel(work, failed)
+
+    async def _silence(self, where: str) -> StepFailed | DriverHang:
+        """What it means that nothing came: a driver that answers has nothing to tell."""
+        told = f"{where}: nothing came in {self.case.seconds} s"
+        if self._driver is None or await self._driver.answers():
+            return StepFailed(told)
+        return DriverHang(f"{told}, and the driver does not answer any more")
 
     async def end(self) -> None:
         """Lets go of every socket."""
@@ -243,12 +252,27 @@ class Play:
             message = await connection.receive()
             if message.get("type") not in arguments.get("skip", ()):
                 break
-        if message.get("type") != arguments["type"]:
-            raise StepFailed(f"got {message!r:.300}, not {arguments['type']}", message)
-        self.expect(message, arguments)
-        for key in arguments.get("absent", ()):
+        self._permitted(arguments, lambda wanted: self._expect_message(message, wanted))
+
+    def _expect_message(self, message: JsonObject, wanted: JsonObject) -> None:
+        if message.get("type") != wanted["type"]:
+            raise StepFailed(f"got {message!r:.300}, not {wanted['type']}", message)
+        for key in wanted.get("absent", ()):
             if key in message:
                 raise StepFailed(f"{key} is there: {message[key]!r:.200}", message)
+        self.expect(message, wanted)
+
+    def _permitted(self, arguments: JsonObject, judge: Callable[[JsonObject], None]) -> None:
+        """Judges by what the case prefers, then by what it permits as well (`or`)."""
+        try:
+            judge(arguments)
+        except StepFailed as error:
+            for other in arguments.get("or", ()):
+                with contextlib.suppress(StepFailed):
+                    judge({**arguments, **other})
+                    self.alternatives.append(f"{error}; permitted by {json.dumps(other)}")
+                    return
+            raise
 
     async def receive_end(self, arguments: JsonObject) -> Ended:
         """The connection must end next, with `code` and by `tcp` (`fin`) where they are named."""
@@ -259,14 +283,18 @@ class Play:
             raise StepFailed(f"got {message!r:.300}, not the end of the connection", message)
         except Ended as error:
             ended = error
-        if "code" in arguments and ended.code != arguments["code"]:
-            got = {"type": "(close)", "code": ended.code, "reason": ended.reason}
-            raise StepFailed(f"ended with {ended.code}, not {arguments['code']}", got)
+        self._permitted(arguments, lambda wanted: _expect_code(ended, wanted))
         if "tcp" in arguments:
             how = await connection.receive_gone(first=True)
             if how != arguments["tcp"]:
                 raise StepFailed(f"the socket ended with {how}, not {arguments['tcp']}")
         return ended
+
+
+def _expect_code(ended: Ended, wanted: JsonObject) -> None:
+    if "code" in wanted and ended.code != wanted["code"]:
+        got = {"type": "(close)", "code": ended.code, "reason": ended.reason}
+        raise StepFailed(f"ended with {ended.code}, not {wanted['code']}", got)
 
 
 def is_wanted(event: JsonObject, wanted: JsonObject) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .case import load_yaml
+from .drivers import DriverCommand
 from .lint import CaseRefused
-from .run import DriverCommand
 
 
 @dataclass(frozen=True)

@@ -1,75 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verdicts, and what is written down of a run: `results.json`, a matrix, the closing line."""
+"""Verdicts: what became of a play."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 
 class Verdict(StrEnum):
-    """What became of one case with one driver. Only `pass` is green."""
+    """What became of one case with one subject."""
 
     PASS = "pass"
+    ALTERNATIVE = "pass-alternative"
+    """Passed by something that the case permits and does not prefer; the findings say what."""
     FAIL = "fail"
-    CRASH = "crash"
+    WARN = "warn"
+    """A SHOULD that does not hold."""
+    NOT_APPLICABLE = "not-applicable"
+    """Driver or server lacks what the case needs; the findings say what."""
+    UNTESTABLE = "untestable"
+    """Nothing was shown: a fault did not fire, or the control was not accepted. As bad as fail."""
+    KNOWN_FAIL = "known-fail"
+    """Failed as `known-failing.yaml` says."""
     HARNESS_ERROR = "harness-error"
+    """The runner, a case, the server's description, or the driver's way to talk is wrong."""
+    CRASH = "crash"
+    """The driver ended in the middle."""
+    HANG = "hang"
+    """The driver no longer answers."""
+
+
+GREEN = frozenset(
+    (Verdict.PASS, Verdict.ALTERNATIVE, Verdict.WARN, Verdict.NOT_APPLICABLE, Verdict.KNOWN_FAIL)
+)
+JUDGED = frozenset(Verdict) - {Verdict.NOT_APPLICABLE}
+FAILED = frozenset((Verdict.FAIL, Verdict.UNTESTABLE, Verdict.CRASH, Verdict.HANG))
 
 
 @dataclass(frozen=True)
 class Result:
-    """One case, one choice of its variants, one driver (`-` where none takes part)."""
+    """One case, one choice of its variants, one subject: a driver's name, or the server's."""
 
     case: str
     label: str
+    control: bool
     title: str
+    level: str
     requires: tuple[str, ...]
-    driver: str
+    subject: str
     verdict: Verdict
     seconds: float
     findings: tuple[str, ...] = field(default=())
-
-
-def exit_code(results: list[Result]) -> int:
-    """0 all passed, 1 something failed, 2 the harness itself broke, 3 nothing was run."""
-    if not results:
-        return 3
-    if any(result.verdict is Verdict.HARNESS_ERROR for result in results):
-        return 2
-    return 0 if all(result.verdict is Verdict.PASS for result in results) else 1
-
-
-def write_results(path: Path, results: list[Result]) -> None:
-    """Writes everything that is known of a run."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    document = {"version": 1, "results": [asdict(result) for result in results]}
-    path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-
-
-def matrix(results: list[Result]) -> str:
-    """A table: groups of cases against drivers, passed of all."""
-    drivers = sorted({result.driver for result in results})
-    groups: dict[str, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
-    for result in results:
-        groups[result.case.rsplit("/", 1)[0]][result.driver].append(result)
-    width = max(len(group) for group in groups)
-    lines = [" " * width + "".join(f"  {driver:>8}" for driver in drivers)]
-    for group, row in sorted(groups.items()):
-        cells = [_cell(row[driver]) for driver in drivers]
-        lines.append(f"{group:<{width}}" + "".join(f"  {cell:>8}" for cell in cells))
-    return "\n".join(lines)
-
-
-def _cell(results: list[Result]) -> str:
-    if not results:
-        return ""
-    return f"{sum(result.verdict is Verdict.PASS for result in results)}/{len(results)}"
-
-
-def closing_line(results: list[Result]) -> str:
-    """`N passed, N failed`, as test runners close."""
-    passed = sum(result.verdict is Verdict.PASS for result in results)
-    return f"{passed} passed, {len(results) - passed} failed"
+    reason: str | None = None
+    """Of a known failure."""

@@ -35,6 +35,8 @@ class Verb(Word):
     """A word that does something: `action` is what a play does with the filled in arguments."""
 
     action: Action = field(kw_only=True)
+    feature: str | None = field(default=None, kw_only=True)
+    """What a driver must have for it, beyond what all have."""
 
 
 VERBS: dict[str, Verb] = {}
@@ -47,12 +49,13 @@ def verb(
     optional: tuple[str, ...] = (),
     defines: tuple[str, ...] = (),
     uses: tuple[str, ...] = (),
+    feature: str | None = None,
 ) -> Callable[[Action], Action]:
     """Enters a function as the verb `name` of steps."""
 
     def enter(action: Action) -> Action:
         assert name not in VERBS, name
-        VERBS[name] = Verb(required, optional, defines, uses, action=action)
+        VERBS[name] = Verb(required, optional, defines, uses, action=action, feature=feature)
         return action
 
     return enter

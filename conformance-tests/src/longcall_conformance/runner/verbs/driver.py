@@ -101,6 +101,42 @@ async def list_requests(play: Play, arguments: JsonObject) -> None:
     play.expect(await play.ask("list", asked), arguments)
 
 
+@verb("driver.wait_state", required=("client", "state"), uses=("client",), feature="wait_state")
+async def wait_state(play: Play, arguments: JsonObject) -> None:
+    """Waits until a client is in a state: now, or later."""
+    await play.ask("wait_state", arguments)
+
+
+@verb(
+    "driver.consume",
+    required=("handle", "how"),
+    optional=("every_ms",),
+    uses=("handle",),
+    feature="consume",
+)
+async def consume(play: Play, arguments: JsonObject) -> None:
+    """How the application takes the events of a handle from now on: `stop`, `slow`, `drain`."""
+    await play.ask("consume", arguments)
+
+
+@verb("driver.net", required=("state",), feature="net")
+async def net(play: Play, arguments: JsonObject) -> None:
+    """The environment says that there is a network, or none: `online`, `offline`."""
+    await play.ask("net", arguments)
+
+
+@verb("driver.encode", required=("message",), optional=("match", "bind"), feature="codec")
+async def encode(play: Play, arguments: JsonObject) -> None:
+    """What the SDK writes for a message: `match: {text: …}`."""
+    play.expect(await play.ask("encode", {"message": arguments["message"]}), arguments)
+
+
+@verb("driver.decode", required=("text",), optional=("match", "bind"), feature="codec")
+async def decode(play: Play, arguments: JsonObject) -> None:
+    """What the SDK reads in a text: `match: {message: {…}}`."""
+    play.expect(await play.ask("decode", {"text": arguments["text"]}), arguments)
+
+
 @verb("driver.close", required=("client",), uses=("client",))
 async def close(play: Play, arguments: JsonObject) -> None:
     """Closes a client."""

@@ -26,7 +26,7 @@ async def refuse(play: Play, arguments: JsonObject) -> None:
 @verb(
     "peer.expect",
     required=("on", "type"),
-    optional=("match", "absent", "bind", "reply", "skip"),
+    optional=("match", "absent", "bind", "reply", "skip", "or"),
     uses=("on",),
 )
 async def expect(play: Play, arguments: JsonObject) -> None:
@@ -54,7 +54,7 @@ async def drop(play: Play, arguments: JsonObject) -> None:
     await play.connection(arguments["on"]).drop(arguments["how"])
 
 
-@verb("peer.expect_end", required=("on",), optional=("code", "skip"), uses=("on",))
+@verb("peer.expect_end", required=("on",), optional=("code", "skip", "or"), uses=("on",))
 async def expect_end(play: Play, arguments: JsonObject) -> None:
     """The SDK must end the connection next; `skip` names types to pass over."""
     await play.receive_end(arguments)

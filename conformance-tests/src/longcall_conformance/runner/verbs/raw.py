@@ -66,7 +66,7 @@ async def send_large(play: Play, arguments: JsonObject) -> None:
 @verb(
     "raw.expect",
     required=("on", "type"),
-    optional=("match", "absent", "bind", "skip"),
+    optional=("match", "absent", "bind", "skip", "or"),
     uses=("on",),
 )
 async def expect(play: Play, arguments: JsonObject) -> None:
@@ -74,7 +74,7 @@ async def expect(play: Play, arguments: JsonObject) -> None:
     await play.receive(arguments)
 
 
-@verb("raw.expect_end", required=("on", "code"), optional=("skip", "tcp"), uses=("on",))
+@verb("raw.expect_end", required=("on", "code"), optional=("skip", "tcp", "or"), uses=("on",))
 async def expect_end(play: Play, arguments: JsonObject) -> None:
     """The server must end the connection next, with this code; `tcp: fin` forbids a reset."""
     await play.receive_end(arguments)
