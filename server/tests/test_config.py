@@ -94,6 +94,7 @@ def test_a_list_is_written_with_spaces_or_commas(monkeypatch: pytest.MonkeyPatch
         ("trusted_proxies", "proxy.example.com", "does not appear to be an IPv4 or IPv6 network"),
         ("trusted_proxies", "10.0.0.1/8", "has host bits set"),
         ("allow_query_token", "maybe", "valid boolean"),
+        ("jwt_permissions", "request:* admin", "is for operators"),
     ],
 )
 def test_a_bad_member_of_a_list_is_named(name: str, value: str, reason: str) -> None:

@@ -8,10 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from longcall_server.config.identity import ADMIN
 from longcall_server.stores.base import Owner
 
 READ_TENANT: Final = "requests:read:tenant"
-ADMIN: Final = "admin"
 _REQUEST: Final = "request:"
 
 

@@ -14,6 +14,8 @@ from longcall_server.config.durations import Duration, PositiveDuration
 from longcall_server.config.names import Texts, split_list
 
 MIN_SECRET_BYTES = 32
+ADMIN = "admin"
+"""The permission of operators (PROTOCOL 3.5)."""
 
 Algorithms = Annotated[
     tuple[Literal["HS256", "RS256", "ES256", "EdDSA"], ...], NoDecode, BeforeValidator(split_list)
@@ -92,3 +94,11 @@ class IdentitySettings(BaseModel):
         if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"a key of {MIN_SECRET_BYTES} bytes or more is needed")
         return secret
+
+    @field_validator("jwt_permissions")
+    @classmethod
+    def _not_everybody_operates(cls, permissions: tuple[str, ...]) -> tuple[str, ...]:
+        # PROTOCOL 3.5.7: that would make an operator of every user of every tenant.
+        if ADMIN in permissions:
+            raise ValueError(f"{ADMIN} is for operators: it stands in their tokens alone")
+        return permissions
