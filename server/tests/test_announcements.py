@@ -8,6 +8,8 @@ import logging
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from service_harness import limits, principal
 
 from longcall_server.announcements import Announcer
@@ -175,6 +177,45 @@ def test_who_announced_to_whom_is_logged_on_one_line_and_what_is_not(
     assert r"'a\nb'" in line
     assert "\n" not in line
     assert "secret" not in line
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.just("acme"),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["message", "to", "details", "all", "tenant_id", "sub", "x"]), values
+        )
+    ),
+    max_leaves=12,
+)
+BODY = st.fixed_dictionaries({}, optional={"message": JSON, "to": JSON, "details": JSON})
+GOOD = st.fixed_dictionaries(
+    {
+        "message": st.text(min_size=1),
+        "to": st.sampled_from([ALL, {"tenant_id": "acme"}, {"tenant_id": "acme", "sub": "ann"}]),
+    },
+    optional={"details": JSON},
+)
+
+
+@given(body=st.text() | (JSON | BODY | GOOD).map(json.dumps))
+@settings(max_examples=500, deadline=None)
+def test_whatever_is_sent_is_announced_as_a_message_or_refused(body: str) -> None:
+    desk = Desk()
+    found = desk.announce(body)
+    if isinstance(found, Refused):
+        assert found.error.code in ("VALIDATION_ERROR", "PAYLOAD_TOO_LARGE")
+        assert desk.said == []
+    else:
+        (said,) = desk.said
+        assert AnnouncementMessage.model_validate_json(said.frame) == found
+        assert found.message == json.loads(body)["message"]
 
 
 def test_an_audience_is_whom_everything_in_it_fits() -> None:
