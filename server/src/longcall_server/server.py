@@ -177,6 +177,7 @@ def gateway_settings(settings: Settings, files: Path) -> GatewaySettings:
         poll_ms=milliseconds(settings.poll),
         send_buffer_bytes=settings.send_buffer_bytes,
         progress_interval_ms=max(1, round(1000 / settings.progress_per_second)),
+        compression=settings.compression,
         allow_query_token=settings.allow_query_token,
         entrance=entrance_settings(settings),
         connections=ConnectionLimits(

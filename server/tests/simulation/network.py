@@ -175,7 +175,7 @@ class Link:
             return await self._reader
         return self._inbox.popleft()
 
-    def post(self, data: bytes) -> None:
+    def post(self, data: bytes) -> int:
         """The node sends a frame."""
         if not self._server_open:
             raise ConnectionResetError("the socket is closed")
@@ -184,6 +184,7 @@ class Link:
         self._sky.trace(self.name, "<", _brief(frame))
         self.wire.posted(frame, text, self._sky.now())
         self._post(frame, len(data))
+        return len(data)
 
     async def close(self, *, code: int, message: bytes) -> None:
         """The node closes: what was sent before arrives first."""

@@ -37,6 +37,9 @@ class NetworkSettings(BaseModel):
     allow_query_token: bool = Field(
         False, description="whether a token may come as `?access_token=`"
     )
+    compression: bool = Field(
+        False, description="whether messages are compressed with clients that offer it"
+    )
     max_connections: int = Field(20_000, ge=1, description="connections of one server process")
     max_connections_per_address: int = Field(
         2000, ge=1, description="connections of one address, an IPv6 /64 being one"

@@ -18,6 +18,7 @@ from longcall_server.bus.base import Announcement, Bus
 from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits, Software
 from longcall_server.core.session import SessionSettings
+from longcall_server.gateway.deflate import Deflater
 from longcall_server.gateway.doors import ConnectionLimits, Doors
 from longcall_server.gateway.entrance import Entrance, EntranceSettings
 from longcall_server.requests import RequestService
@@ -49,6 +50,8 @@ class GatewaySettings:
     """Messages of one connection that are being decided; beyond it nothing more is read."""
     allow_query_token: bool = False
     """Whether `?access_token=` is looked at (PROTOCOL 3.2.4)."""
+    compression: bool = False
+    """Whether messages are compressed with clients that offer it (PROTOCOL 2.6.1)."""
     entrance: EntranceSettings = field(default_factory=EntranceSettings)
     """Who is let in at all."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
@@ -88,6 +91,7 @@ class Gateway:
     entrance: Entrance = field(init=False)
     doors: Doors = field(init=False)
     complaints: Seldom = field(init=False)
+    deflater: Deflater | None = None
     draining: bool = False
     connections: set[OpenConnection] = field(default_factory=set)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,6 +108,8 @@ class Gateway:
         self.entrance = Entrance(settings.entrance)
         self.doors = Doors(settings.connections)
         self.complaints = Seldom(_log)
+        if settings.compression:
+            self.deflater = Deflater()
         self._empty.set()
 
     def add(self, connection: OpenConnection) -> None:

@@ -71,11 +71,9 @@ class Outbox:
             raise Gone
         data = text.encode()
         try:
-            self._ws.post(data)
+            self._written += self._ws.post(data)
         except ConnectionError as error:
             raise Gone from error
-        size = len(data)
-        self._written += size + (2 if size < 126 else 4 if size < 65_536 else 10)
         if self._watch is None and self.is_waiting:
             self._begin_watch()
 

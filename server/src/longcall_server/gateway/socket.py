@@ -11,6 +11,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
+from longcall_server.gateway.deflate import head_bytes
 from longcall_server.gateway.framing import GuardedReader
 
 CONNECT_PATH: Final = "/v1/connect"
@@ -30,10 +31,12 @@ class Socket(web.WebSocketResponse):
     frame is answered with its own code, or with 1002 where that may not be sent.
     """
 
-    def __init__(self, *, max_message_bytes: int, close_timeout_ms: int) -> None:
+    def __init__(
+        self, *, max_message_bytes: int, close_timeout_ms: int, compress: bool = False
+    ) -> None:
         super().__init__(
             protocols=(SUBPROTOCOL,),
-            compress=False,
+            compress=compress,
             # The library refuses what reaches its limit; the protocol, what passes it.
             max_msg_size=max_message_bytes + 1,
             writer_limit=_NEVER_BY_ITSELF,
@@ -43,13 +46,14 @@ class Socket(web.WebSocketResponse):
         self._linger_s = close_timeout_ms / 1000
         self._transport: asyncio.Transport | None = None
 
-    def post(self, data: bytes) -> None:
-        """Hands a text frame over; raises `ConnectionError` if the socket is closed."""
+    def post(self, data: bytes) -> int:
+        """Hands a text frame over; how many bytes it has. Raises `ConnectionError` if the socket is
+        closed."""
         sending = self.send_frame(data, WSMsgType.TEXT)
         try:
             sending.send(None)
         except StopIteration:
-            return
+            return len(data) + head_bytes(len(data))
         sending.close()
         raise RuntimeError("the library waits although its limit is never reached")
 
@@ -86,6 +90,11 @@ class Socket(web.WebSocketResponse):
             await self._linger(self._transport)
             self._transport.close()
         return await super().close(code=code, message=message, drain=drain)
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """What frames are written to."""
+        return self._transport
 
     async def _linger(self, transport: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from longcall_server.core.errors import error_info
 from longcall_server.gateway.addresses import Address, subscriber
 from longcall_server.gateway.connection import Connection
 from longcall_server.gateway.context import GATEWAY, Gateway
+from longcall_server.gateway.deflating_socket import DeflatingSocket
 from longcall_server.gateway.doors import Full, Place
 from longcall_server.gateway.handshake import refusal_of_upgrade
 from longcall_server.gateway.outbox import Gone
@@ -44,10 +45,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
 
 
 async def _serve(gateway: Gateway, request: web.Request, place: Place) -> web.StreamResponse:
-    ws = Socket(
-        max_message_bytes=gateway.limits.max_message_bytes,
-        close_timeout_ms=gateway.settings.close_timeout_ms,
-    )
+    ws = _socket(gateway)
     try:
         await ws.prepare(_with_one_offer(request))
     except web.HTTPBadRequest:
@@ -64,6 +62,13 @@ async def _serve(gateway: Gateway, request: web.Request, place: Place) -> web.St
     finally:
         gateway.remove(connection)
     return ws
+
+
+def _socket(gateway: Gateway) -> Socket:
+    limit, timeout_ms = gateway.limits.max_message_bytes, gateway.settings.close_timeout_ms
+    if gateway.deflater is None:
+        return Socket(max_message_bytes=limit, close_timeout_ms=timeout_ms)
+    return DeflatingSocket(gateway.deflater, max_message_bytes=limit, close_timeout_ms=timeout_ms)
 
 
 def _is_upgrade(request: web.Request) -> bool:
