@@ -6,7 +6,7 @@ FUZZ  = cd server/tests && $(CURDIR)/$(BIN)/python -m fuzz
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate conformance soak fuzz fuzz-merge chaos drain stalled format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate conformance soak fuzz fuzz-merge hostile chaos drain stalled format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ fuzz: ## codec and session, 10 minutes by coverage and 10 by hypothesis each (SE
 fuzz-merge: ## take what fuzzing has found into the committed corpora, the least that covers as much
 	@$(TOOL) tools/environment.py fuzz >/dev/null
 	@$(FUZZ) merge
+
+hostile: ## a million mutations of good messages over 200 connections to a real server (MUTATIONS=, SEED=)
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@$(BIN)/python conformance-tests/hostile/hostile.py $(if $(MUTATIONS),--mutations $(MUTATIONS)) $(if $(SEED),--seed $(SEED))
 
 chaos: ## kill -9 the server 200 times under load, and judge what 50 clients saw (ROUNDS=, SEED=, KILL=worker)
 	@$(TOOL) tools/environment.py dev >/dev/null

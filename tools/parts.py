@@ -17,7 +17,15 @@ PYTHON_PACKAGES = {
     "server": ("src", "tests"),
     "sdk-python": ("src", "tests", "examples"),
     "codegen": ("src", "tests"),
-    "conformance-tests": ("src", "tests", "programs", "chaos", "drivers/python", "handlers"),
+    "conformance-tests": (
+        "src",
+        "tests",
+        "programs",
+        "chaos",
+        "hostile",
+        "drivers/python",
+        "handlers",
+    ),
     "server/examples": (".", "tests"),
 }
 TOX_ENVIRONMENTS = {
@@ -128,6 +136,8 @@ def conformance() -> Iterator[Part]:
     yield Part("suite, worker processes", "conformance", several)
     programs = run("pytest", "conformance-tests/programs")
     yield Part("programs", "conformance", (programs,), wants=("node", "go"))
+    hostile = run("python", "conformance-tests/hostile/hostile.py", "--mutations", "10000")
+    yield Part("hostile", "conformance", (hostile,))
     yield Part("chaos", "conformance", (chaos("kill", 5), chaos("worker", 3), chaos("term", 3)))
 
 

@@ -16,6 +16,7 @@ from service_harness import limits
 
 from longcall_server import HandlerError, Handlers, RequestContext
 from longcall_server.gateway.app import GatewaySettings
+from longcall_server.gateway.socket import Socket
 
 # --- The upgrade ---------------------------------------------------------------------------------
 
@@ -238,6 +239,19 @@ async def test_text_that_is_not_utf8_closes_with_1007(at: Harness) -> None:
     peer = await at.welcomed()
     await peer.ws.send_frame(b'{"type":"ping","nonce":"\xff"}', aiohttp.WSMsgType.TEXT)
     assert await peer.close_code() == 1007
+
+
+async def test_a_client_that_pings_and_goes_away_has_gone_and_nothing_has_failed(
+    at: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nobody(self: Socket, message: bytes = b"") -> None:
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(Socket, "pong", nobody)
+    peer = await at.welcomed()
+    await peer.ws.ping()
+    await at.until_connections(0)
+    assert caplog.records == []
 
 
 @pytest.mark.clause("6.6.2", "10.45.5", "10.45.6")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import WS_CLOSED_MESSAGE
 from aiohttp.web_request import BaseRequest
 
 from longcall_server.gateway.deflate import head_bytes
@@ -22,13 +23,14 @@ _NEVER_BY_ITSELF = 1 << 62
 
 
 class Socket(web.WebSocketResponse):
-    """Differs in four things.
+    """Differs in five things.
 
     It never waits for the peer while it sends, so that a frame is handed over in one go: the outbox
     waits. And where the peer broke RFC 6455 or sent too much, it goes on taking what is still on
     its way for a while: a socket closed before that is reset, and the peer would never learn why.
     What the library lets pass against RFC 6455 is stopped before it (see `framing`), and a close
-    frame is answered with its own code, or with 1002 where that may not be sent.
+    frame is answered with its own code, or with 1002 where that may not be sent. And a peer that
+    pings and goes away, so that the library's pong finds nobody, has gone and nothing has failed.
     """
 
     def __init__(
@@ -72,7 +74,10 @@ class Socket(web.WebSocketResponse):
             guard.feed_data(early)
 
     async def receive(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # the library's
-        message = await super().receive(timeout)
+        try:
+            message = await super().receive(timeout)
+        except ConnectionError:
+            return WS_CLOSED_MESSAGE
         if message.type is WSMsgType.CLOSE:
             code = message.data or WSCloseCode.OK
             if not _is_sendable(code):
