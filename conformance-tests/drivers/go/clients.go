@@ -58,7 +58,50 @@ func (d *driver) askToken(ctx context.Context, client string, reason longcall.To
 	}
 }
 
+// waitState returns when a client is in a state, or the driver was reset.
+func (d *driver) waitState(client string, state longcall.ConnectionState) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.clients[client] != nil && d.states[client] != state {
+		d.changed.Wait()
+	}
+}
+
+// taking is how the application takes the events of a handle.
+type taking struct {
+	stopped bool
+	pause   time.Duration // before each
+}
+
+func (d *driver) consume(c command) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	how := taking{stopped: c.How == "stop"}
+	if c.How == "slow" {
+		how.pause = time.Duration(max(c.EveryMs, 1)) * time.Millisecond
+	}
+	d.taking[c.Handle] = how
+	d.changed.Broadcast()
+}
+
+// take waits for as long as the application takes no event of a handle.
+func (d *driver) take(handle string) {
+	d.mu.Lock()
+	pause := d.taking[handle].pause
+	d.mu.Unlock()
+	time.Sleep(pause)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.taking[handle].stopped {
+		d.changed.Wait()
+	}
+}
+
 func (d *driver) showState(client string, s longcall.State) {
+	d.mu.Lock()
+	d.states[client] = s.Name
+	d.changed.Broadcast()
+	d.mu.Unlock()
 	fields := object{"client": client, "state": s.Name}
 	switch s.Name {
 	case longcall.ConnectionReady:

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -39,6 +41,9 @@ type command struct {
 	Metadata   map[string]string        `json:"metadata"`
 	Reason     string                   `json:"reason"`
 	Status     []longcall.RequestStatus `json:"status"`
+	State      string                   `json:"state"`
+	How        string                   `json:"how"`
+	EveryMs    int                      `json:"every_ms"`
 }
 
 var errUsage = errors.New("no such command, client, handle or ask")
@@ -54,12 +59,24 @@ type driver struct {
 	clients map[string]*longcall.Client
 	handles map[string]*longcall.RequestHandle
 	tokens  map[int]chan string // "" makes the token function fail
+	states  map[string]longcall.ConnectionState
+	taking  map[string]taking
+	changed *sync.Cond // states or taking, under mu
 }
 
 func main() {
-	d := &driver{out: bufio.NewWriter(os.Stdout), tokens: map[int]chan string{}}
+	source, sink := io.Reader(os.Stdin), io.Writer(os.Stdout)
+	if len(os.Args) == 3 && os.Args[1] == "--connect" {
+		peer, err := net.Dial("tcp", os.Args[2])
+		if err != nil {
+			panic(err)
+		}
+		source, sink = peer, peer
+	}
+	d := &driver{out: bufio.NewWriter(sink), tokens: map[int]chan string{}}
+	d.changed = sync.NewCond(&d.mu)
 	d.forget()
-	in := bufio.NewReaderSize(os.Stdin, 1<<20)
+	in := bufio.NewReaderSize(source, 1<<20)
 	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil {
@@ -74,9 +91,10 @@ func main() {
 			d.answer(c)
 			return
 		}
-		if c.Cmd == "cancel" || c.Cmd == "snapshot" || c.Cmd == "list" || c.Cmd == "close" || c.Cmd == "reset" {
+		switch c.Cmd {
+		case "cancel", "snapshot", "list", "close", "reset", "wait_state":
 			go d.answer(c) // they wait
-		} else {
+		default:
 			d.answer(c)
 		}
 	}
@@ -84,6 +102,7 @@ func main() {
 
 func (d *driver) forget() {
 	d.clients, d.handles = map[string]*longcall.Client{}, map[string]*longcall.RequestHandle{}
+	d.states, d.taking = map[string]longcall.ConnectionState{}, map[string]taking{}
 }
 
 // write sends a line.
@@ -126,7 +145,7 @@ func (d *driver) obey(ctx context.Context, c command) (object, error) {
 	d.mu.Unlock()
 	needs := map[string]bool{
 		"submit": client != nil, "call": client != nil, "attach": client != nil, "list": client != nil,
-		"close": client != nil, "cancel": handle != nil, "detach": handle != nil, "snapshot": handle != nil,
+		"close": client != nil, "wait_state": client != nil, "cancel": handle != nil, "detach": handle != nil, "snapshot": handle != nil,
 		"token": ask != nil, "token_fail": ask != nil,
 	}
 	if has, needed := needs[c.Cmd]; needed && !has {
@@ -134,7 +153,7 @@ func (d *driver) obey(ctx context.Context, c command) (object, error) {
 	}
 	switch c.Cmd {
 	case "hello":
-		return object{"sdk": "longcall-go", "version": longcall.Version, "language": runtime.Version(), "features": []string{}}, nil
+		return object{"sdk": "longcall-go", "version": longcall.Version, "language": runtime.Version(), "features": []string{"consume", "wait_state"}}, nil
 	case "connect":
 		return nil, d.connect(ctx, c)
 	case "submit":
@@ -170,6 +189,10 @@ func (d *driver) obey(ctx context.Context, c command) (object, error) {
 		ask <- ""
 	case "close":
 		return nil, client.Close()
+	case "wait_state":
+		d.waitState(c.Client, longcall.ConnectionState(c.State))
+	case "consume":
+		d.consume(c)
 	case "reset", "bye":
 		return object{"leaks": d.reset()}, nil
 	default:
@@ -212,6 +235,7 @@ func (d *driver) follow(ctx context.Context, name string, handle *longcall.Reque
 				end["err"] = described(err)
 				break
 			}
+			d.take(name)
 			d.show(name, event)
 		}
 		d.emit("handle.end", end)
@@ -245,6 +269,7 @@ func (d *driver) reset() []string {
 	d.mu.Lock()
 	clients := d.clients
 	d.forget()
+	d.changed.Broadcast()
 	d.mu.Unlock()
 	for _, client := range clients {
 		_ = client.Close()

@@ -1,23 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // The conformance driver of the JavaScript SDK; ../README.md says what commands do.
 import { createRequire } from "node:module";
+import { createConnection } from "node:net";
 import { createInterface } from "node:readline";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 
 // The SDK that is built in this checkout, and the socket that it is tested with.
 const SDK = new URL("../../../sdk-js/", import.meta.url);
 const longcall = await import(new URL("dist/esm/index.js", SDK).href);
 const { WebSocket } = createRequire(SDK)("ws");
 
+// Standard input and output, or with `--connect HOST:PORT` a connection to there.
+const [, , option, address = ""] = process.argv;
+const [host, port] = address.split(":");
+const peer = option === "--connect" ? createConnection(Number(port), host) : undefined;
+
 const clients = new Map();
 const handles = new Map();
 const asks = new Map();
 const running = new Set();
+const states = new Map(); // the newest of each client
+const waiting = new Set(); // who waits for a state
+const taking = new Map(); // how the application takes the events of a handle
 let events = 0;
 let asked = 0;
 
 function write(message) {
-  process.stdout.write(`${JSON.stringify(message)}\n`);
+  (peer ?? process.stdout).write(`${JSON.stringify(message)}\n`);
 }
 
 /** Sends an event with the next number; fields that are undefined stay away. */
@@ -34,12 +43,16 @@ const commands = {
       sdk: "longcall-js",
       version: longcall.VERSION,
       language: `Node.js ${process.versions.node}`,
-      features: [],
+      features: ["consume", "wait_state"],
     };
   },
 
   async connect({ client, url, token, tuning = {} }) {
-    const show = (state) => emit("connection.state", { client, ...stateShown(state) });
+    const show = (state) => {
+      states.set(client, state.state);
+      emit("connection.state", { client, ...stateShown(state) });
+      for (const look of waiting) look();
+    };
     const options = {
       backoffInitialMs: tuning.backoff_initial_ms,
       backoffMaximumMs: tuning.backoff_max_ms,
@@ -55,6 +68,21 @@ const commands = {
     clients.set(client, made);
     show(made.state);
     made.onState(show);
+  },
+
+  wait_state({ client, state }) {
+    return new Promise((resolve) => {
+      const look = () => states.get(client) === state && waiting.delete(look) && resolve();
+      waiting.add(look);
+      look();
+    });
+  },
+
+  async consume({ handle, how, every_ms: pause = 100 }) {
+    taking.get(handle)?.open();
+    let open = () => {};
+    const opened = how === "stop" ? new Promise((resolve) => (open = resolve)) : undefined;
+    taking.set(handle, { open, opened, pause: how === "slow" ? pause : undefined });
   },
 
   async submit({ client, handle: name, action, ...fields }) {
@@ -121,7 +149,8 @@ const commands = {
 
   async reset() {
     for (const { reject } of asks.values()) reject(new Error("reset"));
-    asks.clear();
+    for (const { open } of taking.values()) open();
+    for (const kept of [asks, taking, states, waiting]) kept.clear();
     await Promise.all([...clients.values()].map((client) => client.close()));
     clients.clear();
     handles.clear();
@@ -138,6 +167,7 @@ const commands = {
 function leaks() {
   const watched = ["TCPSocketWrap", "TCPConnectWrap", "Timeout", "GetAddrInfoReqWrap"];
   const resources = process.getActiveResourcesInfo().filter((name) => watched.includes(name));
+  if (peer) resources.splice(resources.indexOf("TCPSocketWrap"), 1); // the runner's own
   return [...resources, ...[...running].map((name) => `handle ${name}`)];
 }
 
@@ -156,7 +186,11 @@ async function follow(name, handle) {
 
 async function iterate(name, handle) {
   try {
-    for await (const event of handle) showEvent(name, event);
+    for await (const event of handle) {
+      if (taking.get(name)?.pause) await setTimeout(taking.get(name).pause);
+      while (taking.get(name)?.opened) await taking.get(name).opened;
+      showEvent(name, event);
+    }
   } catch (error) {
     if (!(error instanceof longcall.LongcallError)) throw error;
     emit("handle.end", { handle: name, err: described(error) });
@@ -236,7 +270,7 @@ function wire(value) {
   );
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
+for await (const line of createInterface({ input: peer ?? process.stdin })) {
   const { id, cmd, ...given } = JSON.parse(line);
   const answer = (async () => {
     try {
@@ -251,4 +285,5 @@ for await (const line of createInterface({ input: process.stdin })) {
     break;
   }
 }
-process.stdin.destroy(); // the runner keeps its end open; nothing else may hold this process
+// The runner keeps its end open; nothing else may hold this process.
+(peer ?? process.stdin).destroy();

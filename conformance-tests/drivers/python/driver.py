@@ -8,7 +8,7 @@ import dataclasses
 import json
 import platform
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -26,18 +26,23 @@ class Driver:
 
     def __init__(self, write: Callable[[JsonObject], None]) -> None:
         self._write = write
+        self._main = asyncio.current_task()
         self._events = 0
         self._asks = 0
         self._clients: dict[str, longcall.Client] = {}
         self._handles: dict[str, longcall.RequestHandle] = {}
         self._tokens: dict[int, asyncio.Future[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.done = asyncio.Event()
+        self._states: dict[str, str] = {}
+        self._state_changed = asyncio.Event()
+        self._taking: dict[str, asyncio.Event] = {}  # set: the application takes events
+        self._pauses: dict[str, float] = {}
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Sends an event with the next number; fields that are None stay away."""
+        """Sends an event with the next number; what is None stays away, if null is no value."""
         self._events += 1
-        present = {name: value for name, value in fields.items() if value is not None}
+        values = ("data", "result")
+        present = {name: it for name, it in fields.items() if it is not None or name in values}
         self._write({"ev": event, "n": self._events, **present})
 
     async def answer(self, command: JsonObject) -> None:
@@ -47,35 +52,23 @@ class Driver:
         try:
             if method is None:
                 raise UsageError(f"no command {command['cmd']}")
-            answer = await method(**arguments)
-            self._write({"re": command["id"], "ok": answer or {}})
+            self._write({"re": command["id"], "ok": await method(**arguments) or {}})
         except Exception as error:
             self._write({"re": command["id"], "err": described(error)})
-        if command["cmd"] == "bye":
-            self.done.set()
 
     async def do_hello(self) -> JsonObject:
         return {
             "sdk": "longcall-python",
             "version": longcall.__version__,
             "language": f"Python {platform.python_version()}",
-            "features": [],
+            "features": ["consume", "wait_state"],
         }
 
     async def do_connect(
         self, client: str, url: str, token: str | None = None, tuning: JsonObject | None = None
     ) -> None:
-        names = {
-            "backoff_initial_ms": "backoff_initial",
-            "backoff_max_ms": "backoff_maximum",
-            "connect_timeout_ms": "open_timeout",
-        }
-        options: JsonObject = {}
-        for name, value in (tuning or {}).items():
-            if name == "queue_max_requests":
-                options["max_queue"] = value
-            else:
-                options[names[name]] = value / 1000
+        given = (tuning or {}).items()
+        options = {OPTIONS[name]: v if name in COUNTS else v / 1000 for name, v in given}
 
         async def ask(reason: str) -> str:
             self._asks += 1
@@ -85,17 +78,16 @@ class Driver:
             return await self._tokens[number]
 
         def show(state: longcall.ClientState) -> None:
-            wait = None if state.retry_in is None else state.retry_in * 1000
-            ready = state.resumed if state.name == longcall.ConnectionState.READY else None
-            reason = state.reason or None
+            self._states[client] = str(state.name)
+            self._state_changed.set()
             self.emit(
                 "connection.state",
                 client=client,
                 state=str(state.name),
-                resumed=ready,
-                retry_in_ms=wait,
+                resumed=state.resumed if state.name == longcall.ConnectionState.READY else None,
+                retry_in_ms=None if state.retry_in is None else state.retry_in * 1000,
                 code=state.code,
-                reason=reason,
+                reason=state.reason or None,
             )
 
         made = longcall.connect(
@@ -104,6 +96,16 @@ class Driver:
         await made.__aenter__()
         self._clients[client] = made
         show(made.state)
+
+    async def do_wait_state(self, client: str, state: str) -> None:
+        while self._states[client] != state:
+            self._state_changed.clear()
+            await self._state_changed.wait()
+
+    async def do_consume(self, handle: str, how: str, every_ms: int = 100) -> None:
+        self._pauses[handle] = every_ms / 1000 if how == "slow" else 0
+        gate = self._taking.setdefault(handle, asyncio.Event())
+        gate.clear() if how == "stop" else gate.set()
 
     async def do_submit(self, client: str, handle: str, action: str, **fields: Any) -> None:
         self._start(self._submit(client, handle, action, fields), handle)
@@ -124,7 +126,7 @@ class Driver:
         result = await self._clients[client].call(
             action, **submission(fields), on_progress=show, on_chunk=show
         )
-        self._write_result(name, result)
+        self.emit("handle.result", handle=name, result=result)
 
     async def do_attach(self, client: str, handle: str, request_id: str) -> None:
         attached = self._clients[client].attach(request_id)
@@ -134,11 +136,14 @@ class Driver:
     async def _follow(self, name: str, handle: longcall.RequestHandle) -> None:
         """Reads the events beside the wait for the result."""
         self._start(self._iterate(name, handle), name)
-        self._write_result(name, await handle.result())
+        self.emit("handle.result", handle=name, result=await handle.result())
 
     async def _iterate(self, name: str, handle: longcall.RequestHandle) -> None:
         try:
             async for event in handle:
+                if name in self._taking:
+                    await asyncio.sleep(self._pauses[name])
+                    await self._taking[name].wait()
                 self._show(name, event)
         except longcall.LongcallError as error:
             self.emit("handle.end", handle=name, err=described(error))
@@ -175,14 +180,17 @@ class Driver:
     async def do_reset(self) -> JsonObject:
         for future in self._tokens.values():
             future.cancel()
+        for gate in self._taking.values():
+            gate.set()
         for client in self._clients.values():
             await client.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
         self._clients.clear()
-        self._handles.clear()
-        known = {asyncio.current_task(), *MAIN_TASKS}
-        return {"leaks": [str(task) for task in asyncio.all_tasks() - known]}
+        for kept in (self._handles, self._tokens, self._states, self._taking, self._pauses):
+            kept.clear()
+        left = asyncio.all_tasks() - {asyncio.current_task(), self._main}
+        return {"leaks": [str(task) for task in left]}
 
     do_bye = do_reset
 
@@ -190,15 +198,7 @@ class Driver:
         kind = type(event).__name__.lower()
         fields = {"status": STATUS, "progress": PROGRESS, "chunk": CHUNK}[kind]
         values = {field: getattr(event, field) for field in fields}
-        if kind == "chunk":
-            self._events += 1  # a chunk may be null: null is a value
-            self._write({"ev": "handle.chunk", "n": self._events, "handle": name, **values})
-        else:
-            self.emit(f"handle.{kind}", handle=name, **values)
-
-    def _write_result(self, name: str, result: Any) -> None:
-        self._events += 1  # a result may be null: null is a value
-        self._write({"ev": "handle.result", "n": self._events, "handle": name, "result": result})
+        self.emit(f"handle.{kind}", handle=name, **values)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         async def guarded() -> None:
@@ -212,11 +212,27 @@ class Driver:
         task.add_done_callback(self._tasks.discard)
 
 
+OPTIONS = {
+    "backoff_initial_ms": "backoff_initial",
+    "backoff_max_ms": "backoff_maximum",
+    "connect_timeout_ms": "open_timeout",
+    "queue_max_requests": "max_queue",
+}
+COUNTS = ("queue_max_requests",)
+KINDS: dict[type[Exception], str] = {
+    longcall.ConnectionClosed: "connection_closed",
+    longcall.ConfigurationError: "configuration",
+    longcall.QueueFull: "queue_full",
+    longcall.WaitTimeout: "wait_timeout",
+    UsageError: "usage",
+}
+ERROR = (
+    *("code", "message", "retryable", "attempt", "executed", "outcome_unknown"),
+    *("origin", "request_id", "details"),
+)
 STATUS = ("seq", "status", "attempt", "chunks_kept_to")
 PROGRESS = ("attempt", "version", "percentage", "message", "details")
 CHUNK = ("seq", "attempt", "data")
-
-MAIN_TASKS: set[asyncio.Task[Any] | None] = set()
 
 
 def submission(fields: JsonObject) -> JsonObject:
@@ -234,31 +250,11 @@ def submission(fields: JsonObject) -> JsonObject:
 def described(error: Exception) -> JsonObject:
     """An error by the driver protocol."""
     if isinstance(error, longcall.RequestError):
-        shown: JsonObject = {
-            "kind": "request",
-            "code": error.code,
-            "message": error.message,
-            "retryable": error.retryable,
-            "attempt": error.attempt,
-            "executed": error.executed,
-            "outcome_unknown": error.outcome_unknown,
-            "origin": error.origin,
-        }
-        if error.request_id is not None:
-            shown["request_id"] = error.request_id
-        if error.details is not None:
-            shown["details"] = error.details
+        shown = {name: getattr(error, name) for name in ERROR if getattr(error, name) is not None}
         if error.retry_after is not None:
             shown["retry_after_ms"] = round(error.retry_after * 1000)
-        return shown
-    kinds: list[tuple[type[Exception], str]] = [
-        (longcall.ConnectionClosed, "connection_closed"),
-        (longcall.ConfigurationError, "configuration"),
-        (longcall.QueueFull, "queue_full"),
-        (longcall.WaitTimeout, "wait_timeout"),
-        (UsageError, "usage"),
-    ]
-    kind = next((name for cls, name in kinds if isinstance(error, cls)), "other")
+        return {"kind": "request", **shown}
+    kind = next((name for cls, name in KINDS.items() if isinstance(error, cls)), "other")
     return {"kind": kind, "message": f"{type(error).__name__}: {error}"}
 
 
@@ -268,33 +264,35 @@ def wire(value: Any) -> Any:
         return value.isoformat()
     if not dataclasses.is_dataclass(value):
         return value
-    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return {name: wire(item) for name, item in fields.items() if item is not None}
+    fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {name: wire(item) for name, item in fields if item is not None}
 
 
 async def main() -> None:
     """Reads commands until bye or the end of input."""
-    MAIN_TASKS.add(asyncio.current_task())
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    limit = 64 * 1024 * 1024
+    sink: Any = sys.stdout.buffer
+    if "--connect" in sys.argv:
+        host, _, port = sys.argv[-1].rpartition(":")
+        reader, sink = await asyncio.open_connection(host, int(port), limit=limit)
+    else:
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
 
     def write(message: JsonObject) -> None:
-        sys.stdout.write(json.dumps(message) + "\n")
-        sys.stdout.flush()
+        sink.write(json.dumps(message).encode() + b"\n")
+        if sink is sys.stdout.buffer:
+            sink.flush()
 
-    driver = Driver(write)
-    answers: set[Awaitable[None]] = set()
-    while not driver.done.is_set():
-        line = await reader.readline()
-        if not line:
-            return
+    driver, answers = Driver(write), set[asyncio.Task[None]]()
+    while line := await reader.readline():
         command = json.loads(line)
         task = asyncio.create_task(driver.answer(command))
         answers.add(task)
         task.add_done_callback(answers.discard)
         if command["cmd"] == "bye":
             await task
+            return
 
 
 if __name__ == "__main__":
