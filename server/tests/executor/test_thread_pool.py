@@ -2,10 +2,12 @@
 import asyncio
 import contextvars
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
+from longcall_server.core.turns import KEPT_PART
 from longcall_server.executor.thread_pool import ThreadPool
 
 
@@ -102,3 +104,45 @@ async def test_a_closed_pool_takes_nothing(pool: ThreadPool) -> None:
     pool.close()
     with pytest.raises(RuntimeError, match="closed"):
         pool.submit(lambda: None)
+
+
+async def test_owners_take_turns(pool: ThreadPool) -> None:
+    gate, began = threading.Event(), []
+    held = [pool.submit(lambda: gate.wait(20), "held").outcome for _ in range(2)]
+
+    def work(name: str) -> None:
+        began.append(name)
+
+    calls = [pool.submit(lambda: work("flood"), "flood") for _ in range(50)]
+    calls += [pool.submit(lambda: work("other"), "other") for _ in range(2)]
+    gate.set()
+    await asyncio.gather(*held, *(call.outcome for call in calls))
+    assert sorted(began[:4]) == ["flood", "flood", "other", "other"]
+
+
+async def test_an_owner_whose_calls_do_not_end_leaves_places_for_others() -> None:
+    size = 2 * KEPT_PART
+    pool = ThreadPool(size)
+    gate = threading.Event()
+    running: Counter[str] = Counter()
+    full, lock = threading.Event(), threading.Lock()
+
+    def work(name: str) -> None:
+        with lock:
+            running[name] += 1
+            if running["flood"] == size - 2:
+                full.set()
+        gate.wait(20)
+
+    flood = [pool.submit(lambda: work("flood"), "flood") for _ in range(3 * size)]
+    assert await asyncio.to_thread(full.wait, 20)
+    quick = [pool.submit(lambda: 7, name) for name in ("a", "b", "a", "c")]
+    assert [await call.outcome for call in quick] == [(7, None)] * 4
+    assert running == {"flood": size - 2}
+    # An abandoned call gives its place to another one of the flood, not a kept one.
+    pool.abandon(flood[0])
+    late = pool.submit(lambda: 8, "late")
+    assert await late.outcome == (8, None)
+    gate.set()
+    await asyncio.gather(*(call.outcome for call in flood))
+    pool.close()

@@ -244,6 +244,9 @@ DEAD, _ = reads.dead_letters_query(
     DeadLetterFilter(tenant_id="acme", sub="alice", action="a", ended_before=1), None
 )
 DEAD_BY_ID, _ = reads.dead_letters_query(DeadLetterFilter(tenant_id="acme", sub="b", id="a"), None)
+PART, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "a"), (0, "a"))
+FLOOR, _ = reads.listing_floor_query(1, None)
+NEXT_FLOOR, _ = reads.listing_floor_query(1, (1, "a"))
 NEXT_PAGE, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "a"))
 
 
@@ -266,6 +269,9 @@ NEXT_PAGE, _ = reads.listing_query(1, ListFilter(ALICE, ("queued",), "a"), (1, "
         (sweeps.FORGOTTEN, "INDEX tombstones_forgotten (expires_at<?)"),
         (sweeps.NEXT_DUE, "INDEX requests_swept"),
         (LISTING, "INDEX requests_listed (owner_id=?)"),
+        (PART, "INDEX requests_listed (owner_id=? AND (created_at,id)>(?,?) AND (created"),
+        (FLOOR, "COVERING INDEX requests_listed (owner_id=?)"),
+        (NEXT_FLOOR, "COVERING INDEX requests_listed (owner_id=? AND (created_at,id)<(?,?))"),
         (NEXT_PAGE, "INDEX requests_listed (owner_id=? AND (created_at,id)<(?,?))"),
         (DEAD, "INDEX requests_dead (finished_at<?)"),
         (DEAD_AFTER, "INDEX requests_dead (finished_at<?)"),

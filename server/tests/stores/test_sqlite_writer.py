@@ -13,13 +13,21 @@ from pathlib import Path
 import pytest
 from sqlite_helpers import opened, raw, scene_of, submit
 
-from longcall_server.stores.base import Fenced, OutcomeUnknown, Renewal, StoreUnavailable
-from longcall_server.stores.sqlite import SqliteStore, checkpoints, sweeps
-from longcall_server.stores.sqlite.lanes import _commit_failure
+from longcall_server.stores.base import (
+    Fenced,
+    ListFilter,
+    OutcomeUnknown,
+    Owner,
+    Page,
+    Renewal,
+    StoreUnavailable,
+)
+from longcall_server.stores.sqlite import SqliteStore, checkpoints, reads, sweeps
+from longcall_server.stores.sqlite.lanes import MAX_SHARE, _commit_failure
 from longcall_server.stores.sqlite.sweeps import Sweeps
 from longcall_server.stores.sqlite.writes import Writes
 from longcall_server.stores.suite import ManualClock
-from longcall_server.stores.suite.support import BOB, LEASE_MS, key_of
+from longcall_server.stores.suite.support import ALICE, BOB, LEASE_MS, key_of
 
 
 class HeldWriter:
@@ -52,11 +60,106 @@ async def test_what_waits_is_committed_in_one_transaction(tmp_path: Path) -> Non
     async with opened(tmp_path / "x.db") as store:
         before = store.commits
         async with HeldWriter(store):
-            verbs = [start(submit(store, f"r{n}")) for n in range(100)]
+            verbs = [
+                start(submit(store, f"r{n}", owner=owner))
+                for n in range(MAX_SHARE)
+                for owner in (ALICE, BOB)
+            ]
             await asyncio.sleep(0)
             assert not any(verb.done() for verb in verbs)
         await asyncio.gather(*verbs)
         assert store.commits - before == 1
+
+
+async def test_owners_take_turns_at_the_writer_and_have_a_bounded_part_of_a_commit(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        done: list[str] = []
+
+        async def of(owner: Owner, id: str) -> None:
+            await submit(store, id, owner=owner)
+            done.append(id)
+
+        before = store.commits
+        async with HeldWriter(store):
+            verbs = [start(of(ALICE, f"flood-{n}")) for n in range(4 * MAX_SHARE)]
+            await asyncio.sleep(0)
+            verbs += [start(of(BOB, f"{n}")) for n in range(2)]
+            await asyncio.sleep(0)
+        await asyncio.gather(*verbs)
+        # Bob came last, and was in the first commit; of the flood it had no more than its part.
+        assert max(done.index("0"), done.index("1")) <= MAX_SHARE + 1
+        assert store.commits - before == 4
+        assert [id for id in done if "flood" in id] == [f"flood-{n}" for n in range(4 * MAX_SHARE)]
+
+
+async def test_owners_take_turns_at_the_reader(tmp_path: Path) -> None:
+    async with opened(tmp_path / "x.db") as store:
+        begun, release = threading.Event(), threading.Event()
+        done: list[Owner] = []
+
+        def hold(_: sqlite3.Connection) -> None:
+            begun.set()
+            assert release.wait(60)
+
+        async def read(owner: Owner) -> None:
+            await store.get(key_of("a", owner))
+            done.append(owner)
+
+        held = start(store._reader.run(hold))
+        await asyncio.to_thread(begun.wait, 60)
+        verbs = [start(read(ALICE)) for _ in range(5 * MAX_SHARE)]
+        await asyncio.sleep(0)
+        verbs.append(start(read(BOB)))
+        await asyncio.sleep(0)
+        release.set()
+        await asyncio.gather(held, *verbs)
+        assert done.index(BOB) <= MAX_SHARE
+
+
+async def test_a_listing_that_finds_little_in_much_lets_others_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "LISTING_STEP", 10)
+    steps: list[str] = []
+    step = reads.Listing.step
+
+    def watched(self: reads.Listing, connection: sqlite3.Connection) -> None:
+        steps.append(self._where.owner.sub)
+        step(self, connection)
+
+    monkeypatch.setattr(reads.Listing, "step", watched)
+    async with scene_of(tmp_path / "x.db") as scene:
+        for n in range(95):
+            await scene.submit(f"r{n:02}", action="rare" if n in (3, 4, 50) else "report")
+            scene.clock.advance(n % 2)
+        await scene.submit("bobs", BOB, action="rare")
+        listings = (
+            start(scene.store.list(ListFilter(ALICE, action="rare"), limit=9)),
+            start(scene.store.list(ListFilter(BOB, action="rare"), limit=9)),
+        )
+        found, bobs = await asyncio.gather(*listings)
+        assert isinstance(found, Page)
+        assert [record.key.id for record in found.records] == ["r50", "r04", "r03"]
+        assert found.next_cursor is None
+        assert isinstance(bobs, Page)
+        assert [record.key.id for record in bobs.records] == ["bobs"]
+        assert steps.count("alice") == 10
+        assert steps.index("bob") <= 1, "a stranger's listing was walked to its end first"
+        # Pages that end within a step, at its end, and behind a step without a match.
+        for limit in (1, 2, 3, 7):
+            ids: list[str] = []
+            cursor: str | None = None
+            while True:
+                where = ListFilter(ALICE, ("queued",), "report")
+                page = await scene.store.list(where, limit=limit, cursor=cursor)
+                ids += [record.key.id for record in page.records]
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+                assert len(page.records) == limit
+            assert ids == [f"r{n:02}" for n in reversed(range(95)) if n not in (3, 4, 50)]
 
 
 @pytest.mark.clause("1.1.2")

@@ -14,10 +14,10 @@ from worker_harness import Node, node
 
 from longcall_server import HandlerError, Handlers, RequestContext
 from longcall_server.bus.local import LocalBus
+from longcall_server.core.turns import KEPT_PART
 from longcall_server.stores import base
 from longcall_server.stores.base import Owner, RequestKey
 from longcall_server.stores.memory import MemoryStore
-from longcall_server.worker.worker import KEPT_PART
 
 POLL_MS = 3_600_000
 """Longer than any test: nothing here begins because of it."""

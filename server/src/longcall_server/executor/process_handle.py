@@ -69,6 +69,7 @@ class ProcessCall:
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         """Its exception is `ProcessDied`."""
         self.listener = listener
+        self.owner = request.owner
         self.process: PoolProcess | None = None
         self.number = 0
         self._place = place

@@ -40,7 +40,7 @@ class ThreadRun:
 
     async def outcome(self) -> Outcome:
         """Waits for a free thread, and for what it does."""
-        self._call = self._threads.submit(self._work)
+        self._call = self._threads.submit(self._work, self._attempt.call.owner)
         outcome, error = await self._call.outcome
         if error is not None:
             raise error

@@ -12,9 +12,11 @@ import contextlib
 import contextvars
 import itertools
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
+
+from longcall_server.core.turns import TurnQueue, kept_of
 
 T = TypeVar("T")
 
@@ -22,8 +24,11 @@ T = TypeVar("T")
 class ThreadCall(Generic[T]):
     """One call that waits for a thread or runs in one."""
 
-    def __init__(self, function: Callable[[], T], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, function: Callable[[], T], loop: asyncio.AbstractEventLoop, owner: Hashable
+    ) -> None:
         self.function = function
+        self.owner = owner
         self.loop = loop
         self.context = contextvars.copy_context()
         self.outcome: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
@@ -48,38 +53,37 @@ class ThreadCall(Generic[T]):
 
 
 class ThreadPool:
-    """Runs calls in at most `size` threads; an abandoned call no longer counts."""
+    """Runs calls in at most `size` threads; an abandoned call no longer counts.
+
+    Owners take turns, and some places are kept for owners of whom nothing runs.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Condition()
-        self._calls: deque[ThreadCall[Any]] = deque()
+        self._calls: TurnQueue[ThreadCall[Any]] = TurnQueue()
+        self._running: Counter[Hashable] = Counter()
         self._threads = 0
         self._idle = 0
         self._closed = False
         self._numbers = itertools.count(1)
 
-    def submit(self, function: Callable[[], T]) -> ThreadCall[T]:
-        """Queues a call; the caller waits for its `outcome`."""
-        call = ThreadCall(function, asyncio.get_running_loop())
+    def submit(self, function: Callable[[], T], owner: Hashable = None) -> ThreadCall[T]:
+        """Queues a call of an owner; the caller waits for its `outcome`."""
+        call = ThreadCall(function, asyncio.get_running_loop(), owner)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the thread pool is closed")
-            self._calls.append(call)
-            if self._idle >= len(self._calls):
-                self._lock.notify()
-            elif self._threads < self._size:
+            self._calls.put(owner, call)
+            self._lock.notify()
+            if self._idle < len(self._calls) and self._threads < self._size:
                 self._start_thread()
         return call
 
     def withdraw(self, call: ThreadCall[Any]) -> bool:
         """Takes a call back that has not begun; whether it was still waiting."""
         with self._lock:
-            try:
-                self._calls.remove(call)
-            except ValueError:
-                return False
-            return True
+            return self._calls.withdraw(call.owner, call)
 
     def abandon(self, call: ThreadCall[Any]) -> None:
         """Gives the place of a call that will not end to another thread."""
@@ -87,6 +91,7 @@ class ThreadPool:
             if call.abandoned or call.finished:
                 return
             call.abandoned = True
+            self._over(call)
             self._threads -= 1
             if self._calls and not self._closed:
                 self._start_thread()
@@ -110,15 +115,27 @@ class ThreadPool:
                 call.finished = True
                 if call.abandoned:
                     return  # Another thread has taken this one's place.
+                self._over(call)
             del call
 
     def _next(self) -> ThreadCall[Any] | None:
         with self._lock:
             self._idle += 1
-            while not self._calls and not self._closed:
+            while (taken := self._calls.take(self._may_run)) is None and not self._closed:
                 self._lock.wait()
             self._idle -= 1
-            if self._calls:
-                return self._calls.popleft()
-            self._threads -= 1
-            return None
+            if taken is None:
+                self._threads -= 1
+                return None
+            owner, call = taken
+            self._running[owner] += 1
+            return call
+
+    def _may_run(self, owner: Hashable) -> bool:
+        free = self._size - self._running.total()
+        return free > kept_of(self._size) or not self._running[owner]
+
+    def _over(self, call: ThreadCall[Any]) -> None:
+        self._running[call.owner] -= 1
+        if not self._running[call.owner]:
+            del self._running[call.owner]

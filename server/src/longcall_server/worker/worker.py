@@ -13,6 +13,7 @@ from typing import Any
 from longcall_server.bus.base import Bus
 from longcall_server.core.codes import ErrorCode, RequestStatus
 from longcall_server.core.lifecycle import cancelled_error
+from longcall_server.core.turns import kept_of
 from longcall_server.executor import (
     Cancelled,
     Completed,
@@ -43,8 +44,6 @@ from longcall_server.worker.writer import LeaseWriter, log_failure
 
 _log = logging.getLogger(__name__)
 
-KEPT_PART = 8
-"""One of so many places is kept for owners of whom nothing runs (PROTOCOL 5.4.14)."""
 _GIVE_WAY = 2.0
 """Seconds that a handler may take to end when its request is handed back."""
 
@@ -86,7 +85,7 @@ class Worker:
             handlers.concurrency(),
             per_tenant=tenant_concurrency,
             per_owner=owner_concurrency,
-            kept_places=concurrency // KEPT_PART,
+            kept_places=kept_of(concurrency),
         )
         self._poll = poll_ms / 1000
         self._sweeper = Sweeper(

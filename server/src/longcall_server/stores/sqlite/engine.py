@@ -137,11 +137,13 @@ class SqliteStore:
         self, new: NewRequest, *, max_in_flight: int, promotion: Promotion | None = None
     ) -> Submitted:
         """See `Store.submit`."""
-        return await self._writer.run(lambda writes: writes.submit(new, max_in_flight, promotion))
+        return await self._writer.run(
+            lambda writes: writes.submit(new, max_in_flight, promotion), new.key.owner
+        )
 
     async def requeue(self, key: RequestKey, new_id: str) -> Record | None:
         """See `Store.requeue`."""
-        return await self._writer.run(lambda writes: writes.requeue(key, new_id))
+        return await self._writer.run(lambda writes: writes.requeue(key, new_id), key.owner)
 
     # --- Attempts ---------------------------------------------------------------------------------
 
@@ -173,7 +175,7 @@ class SqliteStore:
     ) -> int:
         """See `Store.append`."""
         return await self._writer.run(
-            lambda writes: writes.append(lease, draft, operation, checkpoint)
+            lambda writes: writes.append(lease, draft, operation, checkpoint), lease.key.owner
         )
 
     async def complete(
@@ -186,7 +188,7 @@ class SqliteStore:
     ) -> Record:
         """See `Store.complete`."""
         return await self._writer.run(
-            lambda writes: writes.complete(lease, result, progress, files)
+            lambda writes: writes.complete(lease, result, progress, files), lease.key.owner
         )
 
     async def fail(
@@ -201,13 +203,13 @@ class SqliteStore:
     ) -> Record:
         """See `Store.fail`."""
         failure = Failure(error, retryable, counted, retry_after_ms, progress)
-        return await self._writer.run(lambda writes: writes.fail(lease, failure))
+        return await self._writer.run(lambda writes: writes.fail(lease, failure), lease.key.owner)
 
     # --- Cancel, sweep, removal -------------------------------------------------------------------
 
     async def request_cancel(self, key: RequestKey, reason: str | None) -> Record | None:
         """See `Store.request_cancel`."""
-        return await self._writer.run(lambda writes: writes.request_cancel(key, reason))
+        return await self._writer.run(lambda writes: writes.request_cancel(key, reason), key.owner)
 
     async def sweep(self, *, limit: int = 1_000) -> Swept:
         """See `Store.sweep`. Works in several small transactions, so that nobody waits long."""
@@ -222,7 +224,7 @@ class SqliteStore:
 
     async def delete(self, key: RequestKey) -> tuple[StoredFile, ...] | None:
         """See `Store.delete`."""
-        return await self._writer.run(lambda writes: Sweeps(writes).delete(key))
+        return await self._writer.run(lambda writes: Sweeps(writes).delete(key), key.owner)
 
     async def _sweep_step(self, limit: int) -> Sweep:
         return await self._writer.run(lambda writes: Sweeps(writes).step(limit))
@@ -231,13 +233,15 @@ class SqliteStore:
 
     async def get(self, key: RequestKey) -> Record | Tombstone | None:
         """See `Store.get`."""
-        return await self._reader.run(lambda connection: reads.get(connection, key))
+        return await self._reader.run(lambda connection: reads.get(connection, key), key.owner)
 
     async def list(self, where: ListFilter, *, limit: int, cursor: str | None = None) -> Page:
         """See `Store.list`."""
-        return await self._lister.run(
-            lambda connection: reads.list_page(connection, where, limit, cursor)
-        )
+        found = reads.Listing(where, limit, cursor)
+        while not found.is_over:
+            # In small steps, so that a listing that finds little in much holds up no other.
+            await self._lister.run(found.step, where.owner)
+        return found.page()
 
     async def dead_letters(
         self, where: DeadLetterFilter, *, limit: int, after: Record | None = None
@@ -252,7 +256,7 @@ class SqliteStore:
     ) -> LogSlice | None:
         """See `Store.read`."""
         return await self._reader.run(
-            lambda connection: reads.read(connection, key, after_seq, max_bytes)
+            lambda connection: reads.read(connection, key, after_seq, max_bytes), key.owner
         )
 
     # --- Lanes ------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads that own a connection and serve the event loop: one that writes, others that read.
 
-A lane takes whatever waits in its queue as one batch, and hands all answers back in one call. For
+A lane takes what waits in its queue as one batch, and hands all answers back in one call. For
 the writer a batch is one transaction: group commit. An answer leaves only after COMMIT returned:
-that is the durable acknowledgment.
+that is the durable acknowledgment. Owners take turns in the queue and have a bounded part of a
+batch, so that what one has asked for a thousand times does not hold up another's first question.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from longcall_server.core.turns import TurnQueue
 from longcall_server.stores.base import OutcomeUnknown, StoreError, StoreUnavailable
 from longcall_server.stores.sqlite.write_lock import begin_write
 
@@ -30,6 +32,8 @@ Connect = Callable[[], sqlite3.Connection]
 
 MAX_BATCH = 256
 """The most operations in one transaction: bounds what waits for one sync of the disk."""
+MAX_SHARE = 64
+"""The most of them that are of one owner."""
 
 
 class Session(Protocol):
@@ -58,7 +62,10 @@ class Lane(Generic[S]):
     def __init__(self, name: str, connect: Connect) -> None:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
-        self._queue: queue.SimpleQueue[_Job[S] | None] = queue.SimpleQueue()
+        self._queue: TurnQueue[_Job[S]] = TurnQueue()
+        self._changed = threading.Condition()
+        """Guards the queue, and tells the thread of what comes."""
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._is_open = False
 
@@ -76,19 +83,25 @@ class Lane(Generic[S]):
         if not self._is_open:
             return
         self._is_open = False
-        self._queue.put(None)
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
         await self._ended
         self._thread.join()
 
-    async def run(self, operation: Callable[[S], T]) -> T:
+    async def run(self, operation: Callable[[S], T], who: Hashable = None) -> T:
         """Runs the operation on the lane's thread and returns its answer.
 
-        An operation that was handed over is not taken back by cancelling the caller.
+        `who` it is done for takes turns with others; None is the server itself. What one asks for
+        is done in the order of asking. An operation that was handed over is not taken back by
+        cancelling the caller.
         """
         if not self._is_open:
             raise StoreUnavailable("the store is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Job(operation, future))
+        with self._changed:
+            self._queue.put(who, _Job(operation, future))
+            self._changed.notify()
         return await future
 
     def _main(self) -> None:
@@ -126,17 +139,19 @@ class Lane(Generic[S]):
             connection.close()
 
     def _next_batch(self) -> tuple[list[_Job[S]], bool]:
-        job = self._queue.get()
+        shares: Counter[Hashable] = Counter()
         batch: list[_Job[S]] = []
-        while job is not None:
-            batch.append(job)
-            if len(batch) == MAX_BATCH:
-                return batch, False
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, False
-        return batch, True
+        with self._changed:
+            while not self._queue and not self._is_stopping:
+                self._changed.wait()
+            while len(batch) < MAX_BATCH:
+                taken = self._queue.take(lambda who: shares[who] < MAX_SHARE)
+                if taken is None:
+                    break
+                who, job = taken
+                shares[who] += 1
+                batch.append(job)
+            return batch, self._is_stopping and not self._queue
 
     def _serve(self, connection: sqlite3.Connection, batch: list[_Job[S]]) -> list[_Answer]:
         raise NotImplementedError

@@ -33,6 +33,8 @@ _TOMBSTONE = """
     FROM tombstones t JOIN owners o USING (owner_id)
     WHERE o.tenant_id = ? AND o.sub = ? AND t.id = ?"""
 EVENTS = "SELECT seq, frame FROM events WHERE record_id = ? AND seq > ? ORDER BY seq"
+LISTING_STEP = 10_000
+"""How many requests one step of a filtered listing looks at."""
 _OWNER = "SELECT owner_id FROM owners WHERE tenant_id = ? AND sub = ?"
 
 
@@ -66,25 +68,60 @@ def read(
     return LogSlice(record, tuple(events))
 
 
-def list_page(
-    connection: sqlite3.Connection, where: ListFilter, limit: int, cursor: str | None
-) -> Page:
-    """See `Store.list`."""
-    before = None if cursor is None else decode_cursor(where, cursor)
-    row = connection.execute(_OWNER, (where.owner.tenant_id, where.owner.sub)).fetchone()
-    if row is None:
-        return Page(())
-    query, values = listing_query(row[0], where, before)
-    rows = connection.execute(query, (*values, limit + 1)).fetchall()
-    records = tuple(record_of(row) for row in rows[:limit])
-    if len(rows) <= limit:
-        return Page(records)
-    last = records[-1]
-    return Page(records, encode_cursor(where, last.created_at, last.key.id))
+class Listing:
+    """One page of a listing, looked for in several steps, each from its own snapshot."""
+
+    def __init__(self, where: ListFilter, limit: int, cursor: str | None) -> None:
+        self.is_over = False
+        self._where = where
+        self._limit = limit
+        self._before = None if cursor is None else decode_cursor(where, cursor)
+        self._records: list[Record] = []
+
+    def step(self, connection: sqlite3.Connection) -> None:
+        """Looks at the next `LISTING_STEP` requests of the owner."""
+        where = self._where
+        row = connection.execute(_OWNER, (where.owner.tenant_id, where.owner.sub)).fetchone()
+        if row is None:
+            self.is_over = True
+            return
+        (owner_id,) = row
+        floor: tuple[int, str] | None = None
+        if where.statuses or where.action is not None:
+            query, values = listing_floor_query(owner_id, self._before)
+            floor = connection.execute(query, (*values, LISTING_STEP - 1)).fetchone()
+        query, values = listing_query(owner_id, where, self._before, floor)
+        left = self._limit + 1 - len(self._records)
+        self._records += map(record_of, connection.execute(query, (*values, left)))
+        self._before = floor
+        self.is_over = floor is None or len(self._records) > self._limit
+
+    def page(self) -> Page:
+        """What was found."""
+        records = tuple(self._records[: self._limit])
+        if len(self._records) == len(records):
+            return Page(records)
+        last = records[-1]
+        return Page(records, encode_cursor(self._where, last.created_at, last.key.id))
+
+
+def listing_floor_query(owner_id: int, before: tuple[int, str] | None) -> tuple[str, list[Any]]:
+    """The query of the last request that a step looks at, and its values but for the last one: how
+    many it skips."""
+    condition, values = "", list[Any]((owner_id,))
+    if before is not None:
+        condition, values = " AND (created_at, id) < (?, ?)", [owner_id, *before]
+    return (
+        "SELECT created_at, id FROM requests INDEXED BY requests_listed"
+        f" WHERE owner_id = ?{condition} ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?"
+    ), values
 
 
 def listing_query(
-    owner_id: int, where: ListFilter, before: tuple[int, str] | None
+    owner_id: int,
+    where: ListFilter,
+    before: tuple[int, str] | None,
+    floor: tuple[int, str] | None = None,
 ) -> tuple[str, list[Any]]:
     """The query of a listing and its values, but for the last one: the limit."""
     conditions: list[str] = ["r.owner_id = ?"]
@@ -92,6 +129,9 @@ def listing_query(
     if before is not None:
         conditions.append("(r.created_at, r.id) < (?, ?)")
         values += before
+    if floor is not None:
+        conditions.append("(r.created_at, r.id) >= (?, ?)")
+        values += floor
     if where.statuses:
         conditions.append(f"r.status IN ({', '.join('?' * len(where.statuses))})")
         values += where.statuses

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connection whose pipe is full leaves the event loop to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from gateway_harness import gateway
+from service_harness import limits
+
+from longcall_server import Handlers
+from longcall_server.core.session import Session
+from longcall_server.gateway.connection import _AT_ONCE
+
+FLOOD = 3_000
+
+
+async def test_a_connection_with_thousands_of_messages_lets_others_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    over = asyncio.Event()
+    receive = Session.receive
+
+    def watched(self: Session, text: str, now: int) -> object:
+        taken.append(json.loads(text).get("nonce", ""))
+        if taken.count("flood") == FLOOD:
+            over.set()
+        return receive(self, text, now)
+
+    bounds = limits(message_burst=10 * FLOOD, messages_per_minute=10 * FLOOD)
+    async with gateway(Handlers(), tmp_path, bounds=bounds) as at:
+        flood, other = await at.welcomed(), await at.welcomed()
+        monkeypatch.setattr(Session, "receive", watched)
+        # All of it lies in the sockets before the server's loop looks at them.
+        for _ in range(FLOOD):
+            flood.ws._writer.transport.write(_masked('{"type":"ping","nonce":"flood"}'))
+        for _ in range(3):
+            other.ws._writer.transport.write(_masked('{"type":"ping","nonce":"other"}'))
+        await asyncio.wait_for(over.wait(), 20)
+    assert taken.count("other") == 3
+    last = len(taken) - 1 - taken[::-1].index("other")
+    assert last <= 4 * _AT_ONCE, "it waited for the other's messages"
+
+
+def _masked(text: str) -> bytes:
+    data = text.encode()
+    assert len(data) < 126
+    return bytes((0x81, 0x80 | len(data), 0, 0, 0, 0)) + data
