@@ -155,23 +155,26 @@ async def gateway(
 ) -> AsyncIterator[Harness]:
     """Serves until the block ends; then no task of it may be left."""
     bounds = bounds or limits()
+    verifier = authenticator or Authenticator(KeyRing([KEY.public]))
     before = asyncio.all_tasks()
     async with desk(handlers, folder, bounds=bounds, **options) as made:
         app = create_app(
             service=made.service,
             store=made.node.store,
             bus=made.node.bus,
-            authenticator=authenticator or Authenticator(KeyRing([KEY.public])),
+            authenticator=verifier,
             limits=bounds,
             settings=settings or GatewaySettings(files_dir=folder, close_timeout_ms=500),
             ready=ready,
         )
         server = create_listener(app, listener or ListenerSettings(), tls)
         harness = Harness(made, app, await server.open("127.0.0.1", 0), tls)
+        await verifier.start()
         try:
             yield harness
         finally:
             await harness.close()
             await server.close()
+            await verifier.close()
             names = {task.get_name() for task in asyncio.all_tasks() - before}
             assert not {name for name in names if name in ("longcall feed", "longcall close")}

@@ -50,7 +50,13 @@ async def key_server(*keys: SigningKey) -> AsyncIterator[KeyServer]:
     made = KeyServer(*keys)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", made.handle)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,  # who does not wait any more is not in flight any more
+        shutdown_timeout=0.1,
+    )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

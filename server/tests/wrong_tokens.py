@@ -472,3 +472,4 @@ CLAIMS: Final = (
 )
 
 WRONG: Final = (*SIGNATURES, *FORMS, *CLAIMS)
+BY_NAME: Final = {twins.name: twins for twins in WRONG}
