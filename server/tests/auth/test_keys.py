@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from jwt import get_algorithm_by_name
 from token_maker import EC, ED25519, KINDS, RSA, SECRET, pem, private_pem, signature
 
 from longcall_server.auth import Algorithm, Key, KeyProblem, SigningKey, secret_key
@@ -146,6 +147,16 @@ def test_a_jwk_is_used_for_what_it_says_and_nothing_else(value: object, is_good:
     found = jwk_set_keys(_set(value, _jwk(ED25519, kid="fallback")))
     assert fallback in found
     assert len(found) == 1 + is_good
+
+
+@pytest.mark.parametrize("key", [RSA, EC, ED25519], ids=["RSA", "EC", "Ed25519"])
+def test_a_private_key_that_was_published_is_nobodys_any_more(key: SigningKey) -> None:
+    algorithm: Any = get_algorithm_by_name(key.algorithm)
+    private = {**algorithm.to_jwk(key.material, as_dict=True), "kid": "private"}
+    private.pop("key_ops", None)
+    assert "d" in private
+    found = jwk_set_keys(_set(private, _jwk(ED25519, kid="fallback")))
+    assert [one.kid for one in found] == ["fallback"]
 
 
 def test_a_weak_key_of_a_set_is_passed_over() -> None:

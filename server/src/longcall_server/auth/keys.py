@@ -165,7 +165,7 @@ def _jwk(value: object) -> Key:
         raise KeyProblem("its kid is no string, or too long")
     kind = value.get("kty")
     algorithm = _OF_KIND.get(kind) if isinstance(kind, str) else None
-    if algorithm is None or "d" in value:
+    if algorithm is None:
         raise KeyProblem("it is not a public key")
     if value.get("alg", algorithm.value) != algorithm.value:
         raise KeyProblem("it is for another algorithm")
