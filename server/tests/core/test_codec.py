@@ -185,9 +185,12 @@ def test_a_message_of_as_many_values_as_allowed_passes_and_one_more_is_refused(f
         ({"type": "request", "id": [[]]}, Answered("request")),
         ({"type": "what", "id": "r1"}, Answered("what")),
         ({"type": [[]], "id": "r1"}, Answered()),
+        ({"type": "cancel", "request_id": "r1", "y": "NaN"}, Answered("cancel", request_id="r1")),
+        ({"type": "cancel", "request_id": "r1", "y": math.nan}, Answered()),
+        ({"type": "cancel", "request_id": "r1", "y": -math.inf}, Answered()),
     ],
 )
-@pytest.mark.clause("10.2.1", "10.46.1")
+@pytest.mark.clause("4.3.3", "10.2.1", "10.46.1")
 def test_the_refusal_of_too_many_values_names_what_it_answers(
     message: dict[str, Any], answered: Answered
 ) -> None:

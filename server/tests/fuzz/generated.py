@@ -13,11 +13,13 @@ import hashlib
 import json
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import Final
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisWarning
 
 from fuzz.targets import TARGETS, check_of
 from fuzz.texts import SCRIPTS, TEXTS
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True, help="of the first batch")
     parser.add_argument("--crashes", type=Path, required=True)
     options = parser.parse_args()
+    warnings.simplefilter("ignore", HypothesisWarning)  # that it would show a large input
     batches = Batches(options.target)
     until = time.monotonic() + options.seconds
     number = options.seed

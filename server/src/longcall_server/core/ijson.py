@@ -73,6 +73,14 @@ def has_more_values(data: bytes, max_values: int) -> bool:
     return _separators(outside_of_strings) - empty >= max_values
 
 
+def has_constants(data: bytes) -> bool:
+    """Whether a text that is JSON but for `NaN` and `Infinity` has any; anything for others."""
+    if b"NaN" not in data and b"Infinity" not in data:
+        return False
+    # Outside of its strings, JSON has neither of these letters.
+    return any(b"N" in part or b"I" in part for part in _outside_of_strings(data))
+
+
 def most_values(text: str) -> int:
     """No fewer than the values of a JSON text: what it takes as objects goes by it."""
     return text.count(",") + text.count("[") + text.count("{") + 1

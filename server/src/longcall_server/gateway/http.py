@@ -134,7 +134,7 @@ def _range(request: web.Request, stored: StoredFile) -> tuple[int, int] | None:
     condition = request.headers.get(hdrs.IF_RANGE)
     if condition is not None and condition != f'"{stored.sha256}"':
         return None
-    match = _RANGE.fullmatch(request.headers.get(hdrs.RANGE, "").replace(" ", ""))
+    match = _RANGE.fullmatch(request.headers.get(hdrs.RANGE, ""))
     if match is None or match[0] == "bytes=-":
         return None
     if not match[1]:
