@@ -130,7 +130,7 @@ def go_tests() -> Iterator[Part]:
 def conformance() -> Iterator[Part]:
     """Every SDK and the reference server against the one suite; then the example programs."""
     folder = ROOT / "conformance-tests"
-    suite = run("longcall-conformance", "run", "--out", "out", cwd=folder)
+    suite = run("longcall-conformance", "run", "--junit", "out/junit.xml", cwd=folder)
     yield Part("suite", "conformance", (suite,), wants=("node", "go"))
     several = conformance_of_workers("server"), conformance_of_workers("e2e")
     yield Part("suite, worker processes", "conformance", several)

@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     explain.set_defaults(do=commands.explain)
     explain.add_argument("case", metavar="CASE", help="such as client/resume/drop-mid-stream")
     _add_cases(explain)
+    where = add("where", help="the folder of cases, handlers and manifests")
+    where.set_defaults(do=commands.where)
     report = add("report", help="reports of a run that is over", epilog=EXIT_CODES)
     report.set_defaults(do=commands.report)
     report.add_argument("results", type=Path, metavar="RESULTS", help="a results.json")

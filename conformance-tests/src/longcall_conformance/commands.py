@@ -93,6 +93,12 @@ def explain(options: argparse.Namespace) -> int:
     return 0
 
 
+def where(_: argparse.Namespace) -> int:
+    """Says where the suite is: `PYTHONPATH=$(longcall-conformance where)/handlers …`."""
+    print(SUITE)
+    return 0
+
+
 def report(options: argparse.Namespace) -> int:
     """Shows the results of a run that is over; returns what the run itself returned."""
     return _report(options.results, options.junit)
