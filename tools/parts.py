@@ -85,8 +85,8 @@ def checks() -> Iterator[Part]:
     authors = tuple(npm("authors"))
     yield Part("pyright", "types", authors, needs=("node",), alone=False)
     yield Part("schema", "generated", tuple(schema()), fast=tuple(schema()), alone=False)
-    proven = python("tools/clauses.py", "check")
-    yield Part("clauses", "generated", (proven,), fast=(proven,), alone=False)
+    proven = python("tools/clauses.py", "check"), python("tools/requirements.py", "check")
+    yield Part("clauses", "generated", proven, fast=proven, alone=False)
     current = run("longcall-codegen", "check")
     yield Part("generated", "generated", (current,), needs=("node", "go"), alone=False)
 

@@ -200,3 +200,9 @@ def test_a_case_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Without the defect" in said
     assert "4.2.5" in said
     assert main(["explain", "server/handshake/none"]) == 2
+
+
+def test_clauses_are_explained_by_their_cases(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "10.26"]) == 0
+    assert "client/ordering/late-frames" in capsys.readouterr().out
+    assert main(["explain", "99.1"]) == 2

@@ -54,9 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(do=commands.list_cases)
     _add_cases(listing)
     _add_only(listing)
-    explain = add("explain", help="what a case does, and which clauses it proves")
+    explain = add("explain", help="what a case does, and which cases prove a clause")
     explain.set_defaults(do=commands.explain)
-    explain.add_argument("case", metavar="CASE", help="such as client/resume/drop-mid-stream")
+    explain.add_argument(
+        "case", metavar="CASE|CLAUSE", help="client/resume/drop-mid-stream, or 10.26"
+    )
     _add_cases(explain)
     where = add("where", help="the folder of cases, handlers and manifests")
     where.set_defaults(do=commands.where)

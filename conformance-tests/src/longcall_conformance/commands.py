@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,8 +66,11 @@ def list_cases(options: argparse.Namespace) -> int:
 
 
 def explain(options: argparse.Namespace) -> int:
-    """Says what a case does, in the order in which it does it."""
-    cases = [case for case in load_cases(options.cases) if case.name == options.case]
+    """Says what a case does, in the order in which it does it; or which cases prove a clause."""
+    every = load_cases(options.cases)
+    if re.fullmatch(r"\d+(\.\d+)*", options.case):
+        return _explain_clauses(options.case, every)
+    cases = [case for case in every if case.name == options.case]
     if not cases:
         raise CaseRefused(f"there is no case {options.case}")
     first, texts = cases[0], clause_texts()
@@ -90,6 +94,27 @@ def explain(options: argparse.Namespace) -> int:
     print("\nIt is played as")
     for case in cases:
         print(f"  {_on_a_line(case.label)}")
+    return 0
+
+
+def _explain_clauses(number: str, every: Sequence[Case]) -> int:
+    """Clauses under a number, each with its cases."""
+    proven: dict[str, set[str]] = {}
+    for case in every:
+        for clause in case.requires:
+            proven.setdefault(clause, set()).add(case.name)
+    texts = clause_texts()
+    numbers = [
+        clause
+        for clause in sorted({*proven, *texts}, key=lambda clause: [*map(int, clause.split("."))])
+        if clause == number or clause.startswith(f"{number}.")
+    ]
+    if not numbers:
+        raise CaseRefused(f"there is no clause {number}")
+    for clause in numbers:
+        print(f"{clause}  {texts.get(clause, '(see PROTOCOL.md)')}")
+        for name in sorted(proven.get(clause, {"no case"})):
+            print(f"    {name}")
     return 0
 
 
