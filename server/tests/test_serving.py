@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from token_maker import ED25519, pem
 
 from longcall_server import __version__
 from longcall_server.__main__ import main
-from longcall_server.config import GATEWAY_SETTINGS, Settings
-from longcall_server.serving import LoadError, load_handlers
+from longcall_server.config import GATEWAY_SETTINGS, Settings, load_settings
+from longcall_server.serving import LoadError, dev_token, load_handlers
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -93,6 +94,11 @@ def test_handlers_are_found_in_the_current_folder(folder: Path) -> None:
         "async def act(ctx: RequestContext) -> None: ...\n"
     )
     assert load_handlers("app_good:Namespace.handlers").actions() == ("act",)
+
+
+def test_dev_prints_a_token_only_where_it_can_sign_one() -> None:
+    assert dev_token(load_settings(jwt_secret="k" * 32)).count(".") == 2
+    assert "elsewhere" in dev_token(load_settings(jwt_public_key=pem(ED25519)))
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

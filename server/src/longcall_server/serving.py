@@ -62,7 +62,7 @@ def serve(
         store = f"store {settings.store}" + ("" if claims else ", no worker")
         lines = [f"is ready at {server.url} ({store}): {', '.join(handlers.actions())}"]
         if dev:
-            lines.append(f"token: {_dev_token(settings)}")
+            lines.append(f"token: {dev_token(settings)}")
         return _Ready(lines, {"url": server.url, "http_url": server.http_url})
 
     return _run(server, ready, ready_file)
@@ -113,7 +113,8 @@ def load_handlers(target: str) -> Handlers:
     return found
 
 
-def _dev_token(settings: Settings) -> str:
+def dev_token(settings: Settings) -> str:
+    """A token for a trial, or why there is none."""
     try:
         key = SigningKey.of_settings(settings)
     except SettingsError:

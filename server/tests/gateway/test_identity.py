@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,14 @@ from gateway_harness import KEY, PATIENCE, Harness, gateway, token
 from gateway_stage import code
 
 from longcall_server import Handlers
-from longcall_server.auth import Authenticator, KeyRing, KeysUnavailable, Principal
+from longcall_server.auth import (
+    Authenticator,
+    KeyRing,
+    KeysUnavailable,
+    Principal,
+    TokenRules,
+    create_token,
+)
 from longcall_server.core.codes import CloseCode
 from longcall_server.gateway.app import GatewaySettings, drain
 
@@ -150,3 +159,23 @@ async def test_a_client_that_leaves_during_a_verification_leaves_nothing_behind(
         await drain(at.app, code=CloseCode.GOING_AWAY, reason="the server stops", grace_s=PATIENCE)
     names = {task.get_name() for task in asyncio.all_tasks() - before}
     assert not [name for name in names if name.startswith("longcall")]
+
+
+@pytest.mark.clause("3.1.10", "3.6.4", "3.6.5")
+async def test_a_connection_lives_to_the_end_of_the_leeway_and_no_longer(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    lenient = Authenticator(KeyRing([KEY.public]), TokenRules(leeway_ms=3_000))
+    async with gateway(handlers, tmp_path, authenticator=lenient) as at:
+        now_s = int(time.time())
+        late = create_token(KEY, sub="ann", tenant_id="acme", ttl_s=-1, now_s=now_s)
+        peer = await at.connect()
+        welcome = await peer.hello(late)
+        # `exp` was a second ago, the leeway is three.
+        ends_at = datetime.fromisoformat(welcome["expires_at"]).timestamp()
+        assert ends_at == now_s + 2
+        assert await peer.close_code() == CloseCode.UNAUTHORIZED
+        assert time.time() >= ends_at - 0.01
+        again = await at.connect()
+        await again.send({"type": "hello", "token": late})
+        assert await again.close_code() == CloseCode.UNAUTHORIZED
