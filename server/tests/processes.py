@@ -54,6 +54,11 @@ class Process:
         code, _, errors = await self.output()
         return code, errors
 
+    async def over(self) -> int:
+        """The exit code, of one that writes to a file."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._process.wait()
+
     async def output(self) -> tuple[int, str, str]:
         """The exit code, and all that it wrote to standard output and to standard error."""
         async with asyncio.timeout(PATIENCE):
@@ -64,11 +69,17 @@ class Process:
 
 @asynccontextmanager
 async def running(
-    command: str, folder: Path, *flags: str, handlers: str, **environment: str
+    command: str,
+    folder: Path,
+    *flags: str,
+    handlers: str,
+    log: str = "",
+    **environment: str,
 ) -> AsyncIterator[Process]:
     """Starts a command with some handlers, waits until it says that it is ready, and never leaves
-    it behind."""
+    it behind. `log`: a file for all that it says, where nobody reads that meanwhile."""
     ready_file = folder / f"ready-{next(_numbers)}.json"
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-W", "error", "-m", "longcall_server", command, handlers),
@@ -76,9 +87,11 @@ async def running(
         *flags,
         cwd=HERE,
         env=os.environ | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=said,
+        stderr=said,
     )
+    if log:
+        os.close(said)
     try:
         async with asyncio.timeout(PATIENCE):
             while not ready_file.exists():

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from gateway_harness import PATIENCE, Harness, gateway, token
+from raw_http import raw
 
 from longcall_server import Handlers
 from longcall_server.gateway.app import GatewaySettings, ListenerSettings
@@ -26,51 +25,11 @@ UPGRADE = (
 QUICK = ListenerSettings(request_timeout_s=0.2)
 
 
-class Raw:
-    """A socket, without a library that knows what belongs on it."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def until_end(self) -> bytes:
-        """All that comes until the other side ends it."""
-        async with asyncio.timeout(PATIENCE):
-            try:
-                return await self.reader.read()
-            except ConnectionError:
-                return b""
-
-    async def answer(self, data: bytes) -> bytes:
-        """The head and body of the answer to what is sent."""
-        self.writer.write(data)
-        async with asyncio.timeout(PATIENCE):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            length = next(
-                (
-                    int(line.split(b":")[1])
-                    for line in head.split(b"\r\n")
-                    if line.lower().startswith(b"content-length:")
-                ),
-                0,
-            )
-            return head + await self.reader.readexactly(length)
-
-
-@asynccontextmanager
-async def raw(at: Harness) -> AsyncIterator[Raw]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
-    try:
-        yield Raw(reader, writer)
-    finally:
-        writer.close()
-
-
 @pytest.mark.parametrize("start", [b"", b"GET /v1/connect HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
 async def test_a_socket_on_which_no_request_comes_is_closed(
     handlers: Handlers, tmp_path: Path, start: bytes
 ) -> None:
-    async with gateway(handlers, tmp_path, listener=QUICK) as at, raw(at) as silent:
+    async with gateway(handlers, tmp_path, listener=QUICK) as at, raw(at.port) as silent:
         silent.writer.write(start)
         assert await silent.until_end() == b""
         await at.welcomed()
@@ -79,7 +38,7 @@ async def test_a_socket_on_which_no_request_comes_is_closed(
 async def test_a_head_that_never_ends_is_not_waited_for_although_something_comes(
     handlers: Handlers, tmp_path: Path
 ) -> None:
-    async with gateway(handlers, tmp_path, listener=QUICK) as at, raw(at) as slow:
+    async with gateway(handlers, tmp_path, listener=QUICK) as at, raw(at.port) as slow:
 
         async def trickle() -> None:
             slow.writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
@@ -112,7 +71,7 @@ async def test_a_socket_that_is_idle_after_an_answer_is_closed(
     handlers: Handlers, tmp_path: Path
 ) -> None:
     patience = ListenerSettings(keepalive_timeout_s=0.1)
-    async with gateway(handlers, tmp_path, listener=patience) as at, raw(at) as idle:
+    async with gateway(handlers, tmp_path, listener=patience) as at, raw(at.port) as idle:
         answer = await idle.answer(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert await idle.until_end() == b""
@@ -125,9 +84,9 @@ async def test_a_socket_too_many_is_closed_before_it_says_anything(
     settings = GatewaySettings(connections=few)
     async with (
         gateway(handlers, tmp_path, settings=settings) as at,
-        raw(at) as first,
-        raw(at),
-        raw(at) as third,
+        raw(at.port) as first,
+        raw(at.port),
+        raw(at.port) as third,
     ):
         assert await third.until_end() == b""
         answer = await first.answer(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -161,7 +120,7 @@ async def test_what_cannot_be_read_is_repeated_neither_to_its_sender_nor_to_the_
     at: Harness, caplog: pytest.LogCaptureFixture, data: bytes, status: int
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with raw(at) as sender:
+    async with raw(at.port) as sender:
         if not data.endswith(b"\r\n\r\n"):
             data += b"\r\n\r\n"
         answer = await sender.answer(data)
@@ -177,7 +136,7 @@ async def test_what_cannot_be_read_is_repeated_neither_to_its_sender_nor_to_the_
 async def test_subprotocols_may_come_in_several_headers(
     at: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with raw(at) as client:
+    async with raw(at.port) as client:
         head = await client.answer(
             UPGRADE
             + f"Sec-WebSocket-Protocol: {SECRET}\r\n".encode()
@@ -196,7 +155,7 @@ async def test_a_defect_of_a_route_is_told_with_an_incident_alone(
         raise KeyError("what was wrong")
 
     monkeypatch.setattr(at.gateway.doors, "enter", fail)
-    async with raw(at) as client:
+    async with raw(at.port) as client:
         answer = await client.answer(UPGRADE + b"Sec-WebSocket-Protocol: longcall.v1\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert b"incident_id" in answer
@@ -205,7 +164,7 @@ async def test_a_defect_of_a_route_is_told_with_an_incident_alone(
 
 
 async def test_a_frame_that_lies_about_its_size_costs_nothing(at: Harness) -> None:
-    async with raw(at) as liar:
+    async with raw(at.port) as liar:
         head = await liar.answer(UPGRADE + b"Sec-WebSocket-Protocol: longcall.v1\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 ")
         hello = b'{"type":"hello","token":"%s"}' % token().encode()
