@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from service_harness import ANN, LAPTOP, PHONE, desk, principal
+from service_harness import ANN, LAPTOP, PHONE, desk, limits, principal
 
 from longcall_server import Handlers, JsonValue, RequestContext
 from longcall_server.answers import Acknowledged, Answered, Refused
 from longcall_server.config import load_settings
 from longcall_server.core.ratelimit import TokenBucket
-from longcall_server.limits import OwnerRate
+from longcall_server.limits import (
+    SMALL,
+    OwnerRate,
+    PendingMemory,
+    QuickRoom,
+    Share,
+    memory_of,
+)
+from longcall_server.quick import QuickRun
 from longcall_server.requests import ServiceSettings
 from longcall_server.server import service_settings
 from longcall_server.stores.memory import MemoryStore
@@ -57,6 +66,157 @@ def test_there_are_never_more_than_the_bound_and_nobody_is_refused_for_another()
     assert len(rate) == 10
     assert rate.take(999, T0) > 0
     assert rate.take(0, T0) == 0
+
+
+# --- Quick requests -------------------------------------------------------------------------------
+
+
+def test_quick_requests_have_room_by_number_and_by_size() -> None:
+    room = QuickRoom(max_runs=2, max_bytes=10, total_bytes=15)
+    assert room.take("ann", 5)
+    assert not room.take("ann", 6)
+    assert room.take("ann", 5)
+    assert not room.take("ann", 0)
+    assert not room.take("bob", 6)
+    assert room.take("bob", 5)
+    room.give_back("ann", 5)
+    assert room.take("ann", 5)
+    for owner in ("ann", "ann", "bob"):
+        room.give_back(owner, 5)
+    assert len(room) == 0
+
+
+# --- Memory of what is being decided --------------------------------------------------------------
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_the_memory_of_a_message_grows_with_its_text_and_its_values() -> None:
+    assert memory_of('["' + "x" * 1000 + '"]') > 3000
+    assert memory_of("[" + "[]," * 999 + "[]]") > 192_000
+    assert memory_of('"' + "x" * 999 + "\U0001f600" + '"') > 12_000
+
+
+async def test_memory_is_taken_up_to_the_total_and_given_to_who_waits() -> None:
+    memory = PendingMemory(400_000)
+    owners = [f"owner {number}" for number in range(4)]
+    assert all(memory.take(owner, 100_000) for owner in owners)
+    assert memory.held == 400_000
+    assert not memory.take("late", 100_000)
+    waiting = asyncio.create_task(memory.wait("late", 100_000))
+    await settle()
+    assert not waiting.done()
+    memory.give_back(owners[0], 50_000)
+    await settle()
+    assert not waiting.done()
+    memory.give_back(owners[0], 50_000)
+    await settle()
+    assert waiting.done()
+    assert memory.held == 400_000
+
+
+async def test_an_owner_gets_a_quarter_and_what_is_small_has_room_of_its_own() -> None:
+    memory = PendingMemory(400_000)
+    assert memory.take("greedy", 100_000)
+    assert not memory.take("greedy", 1)
+    for owner in ("a", "b", "c"):
+        assert memory.take(owner, 100_000)
+    assert not memory.take("honest", SMALL + 1)
+    assert memory.take("honest", SMALL)
+    assert memory.take("another", SMALL)
+    assert memory.take("a third", SMALL)
+    assert not memory.take("one more", SMALL)  # more than an eighth above the total
+
+
+async def test_who_waits_gets_its_turn_owner_by_owner_and_before_who_comes_later() -> None:
+    memory = PendingMemory(400_000)
+    for owner in ("a", "b", "c", "d"):
+        assert memory.take(owner, 100_000)
+    served: list[str] = []
+
+    async def wait(owner: str, name: str) -> None:
+        await memory.wait(owner, 40_000)
+        served.append(name)
+
+    names = [("e", "e1"), ("e", "e2"), ("e", "e3"), ("f", "f1"), ("g", "g1")]
+    tasks = [asyncio.create_task(wait(owner, name)) for owner, name in names]
+    await settle()
+    memory.give_back("a", 40_000)
+    assert not memory.take("h", SMALL + 1)
+    for owner in ("b", "c", "d"):
+        memory.give_back(owner, 40_000)
+    memory.give_back("a", 60_000)
+    await settle()
+    assert served == ["e1", "f1", "g1", "e2"]
+    memory.give_back("e", 40_000)
+    await settle()
+    assert served[-1] == "e3"
+    await asyncio.gather(*tasks)
+
+
+async def test_a_message_larger_than_everything_passes_alone() -> None:
+    memory = PendingMemory(1000)
+    share = Share(memory, 100)
+    share.owner = "ann"
+    assert share.take(5000)
+    assert not share.take(1)
+    next_one = asyncio.create_task(share.wait(5000))
+    await settle()
+    assert not next_one.done()
+    share.give_back(5000)
+    await settle()
+    assert next_one.done()
+    assert (share.held, memory.held) == (5000, 5000)
+
+
+async def test_a_connection_has_a_limit_of_its_own_and_gives_all_back_at_its_end() -> None:
+    memory = PendingMemory(1_000_000)
+    share, other = Share(memory, 100), Share(memory, 100)
+    share.owner = other.owner = "ann"
+    assert share.take(60)
+    assert not share.take(41)
+    assert other.take(60)
+    assert share.take(40)
+    share.keep(40)
+    waiting = asyncio.create_task(share.wait(10))
+    await settle()
+    share.give_back(40)
+    await settle()
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    share.close()
+    share.give_back(40)
+    share.keep(40)
+    assert memory.held == 60
+    other.close()
+    assert memory.held == 0
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_who_gives_up_waiting_leaves_nothing_behind(turns: int) -> None:
+    memory = PendingMemory(100_000)
+    assert memory.take("a", 100_000)
+    leaving = asyncio.create_task(memory.wait("b", 20_000))
+    staying = asyncio.create_task(memory.wait("c", 90_000))
+    await settle()
+    # At every moment between the cancel and what it leads to, the memory may become free.
+    if turns % 2:
+        leaving.cancel()
+        memory.give_back("a", 100_000)
+    else:
+        memory.give_back("a", 100_000)
+        leaving.cancel()
+    for _ in range(turns // 2):
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await staying
+    memory.give_back("c", 90_000)
+    assert memory.held == 0
 
 
 # --- Submissions ----------------------------------------------------------------------------------
@@ -135,3 +295,53 @@ async def test_an_owner_over_its_rate_is_still_told_of_what_is_stored(
         assert code(await at.call("echo", 2)) == "CONFLICT"
         assert code(await at.call("echo", 2, id="r2")) == "RATE_LIMITED"
         assert await at.service.find(at.key("r2", ANN)) is None
+
+
+# --- Quick requests that run ----------------------------------------------------------------------
+
+
+@pytest.mark.clause("5.3.11")
+async def test_quick_requests_of_an_owner_that_run_are_bounded_and_more_are_stored_first(
+    tmp_path: Path,
+) -> None:
+    made, gates = Handlers(), asyncio.Event()
+
+    @made.register("quick_wait", durable=False)
+    async def quick_wait(ctx: RequestContext, payload: JsonValue) -> None:
+        await gates.wait()
+
+    async with desk(made, tmp_path, bounds=limits(max_in_flight=3)) as at:
+        runs = [await at.submit("quick_wait", id=f"q{number}") for number in range(3)]
+        assert all(isinstance(run, QuickRun) for run in runs)
+        # One that was promoted goes on running, and counts.
+        await runs[0].promote()
+        stored = await at.submit("quick_wait", id="q3")
+        assert isinstance(stored, Acknowledged)
+        assert isinstance(await at.submit("quick_wait", id="q4", who=BOB), QuickRun)
+        # What is stored counts as everything that is: with the one that was promoted, they are two.
+        assert isinstance(await at.submit("quick_wait", id="q5"), Acknowledged)
+        assert code(await at.submit("quick_wait", id="q6")) == "RESOURCE_EXHAUSTED"
+        gates.set()
+        for run in runs:
+            await run.execution.ended()
+        await at.node.finished(at.key("q3"))
+        again = await at.submit("quick_wait", id="q7")
+        assert isinstance(again, QuickRun)
+        await again.outcome()
+
+
+async def test_large_quick_requests_are_stored_first_where_they_would_take_too_much(
+    tmp_path: Path,
+) -> None:
+    made, gate = Handlers(), asyncio.Event()
+
+    @made.register("quick_wait", durable=False)
+    async def quick_wait(ctx: RequestContext, payload: str) -> None:
+        await gate.wait()
+
+    settings = ServiceSettings(quick_bytes=1000)
+    async with desk(made, tmp_path, settings=settings) as at:
+        assert isinstance(await at.submit("quick_wait", "x" * 990, id="q1"), QuickRun)
+        assert isinstance(await at.submit("quick_wait", "x" * 990, id="q2"), Acknowledged)
+        assert isinstance(await at.submit("quick_wait", "", id="q3"), QuickRun)
+        gate.set()

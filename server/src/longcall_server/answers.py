@@ -32,7 +32,7 @@ class QuickFailed:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The request is stored, now or since long."""
+    """The request is stored, now or since long; the large parts of its record are left out."""
 
     record: Record
     duplicate: bool
@@ -114,13 +114,19 @@ def expired() -> Refused:
     return conflict("The id was used before, and its log has expired.", {"reason": "expired"})
 
 
+def acknowledged(record: Record, *, duplicate: bool) -> Acknowledged:
+    """The request is stored. What waits for a slow reader must not hold payloads and results."""
+    brief = record._replace(payload="", checkpoint=None, result=None, error=None)
+    return Acknowledged(brief, duplicate)
+
+
 def stored(submitted: Submitted) -> Acknowledged | Refused:
     """What the store found at a submission."""
     match submitted:
         case Submitted(outcome=SubmitOutcome.CREATED, record=Record() as record):
-            return Acknowledged(record, duplicate=False)
+            return acknowledged(record, duplicate=False)
         case Submitted(outcome=SubmitOutcome.DUPLICATE, record=Record() as record):
-            return Acknowledged(record, duplicate=True)
+            return acknowledged(record, duplicate=True)
         case Submitted(outcome=SubmitOutcome.CONFLICT):
             return other_request()
         case Submitted(outcome=SubmitOutcome.EXPIRED):

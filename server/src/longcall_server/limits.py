@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What owners may ask of one process, over all their connections (PROTOCOL 6.6).
 
+    OwnerRate      new requests a minute
+    QuickRoom      quick requests that run: how many, and how large
+    PendingMemory  messages that are being decided; a `Share` is what one connection has of it
+
 The rate of one connection is the session's own; what is stored is counted by the store.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
+import sys
+from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable
 from typing import Final
 
+from longcall_server.core import ijson
 from longcall_server.core.ratelimit import TokenBucket
 
 MAX_BUCKETS: Final = 100_000
@@ -53,3 +60,228 @@ class OwnerRate:
             if not self._buckets[owner].is_full(now) and len(self._buckets) < self._max_buckets:
                 return
             del self._buckets[owner]
+
+
+class QuickRoom:
+    """Counts quick requests from their start to the end of their handler, also once promoted.
+
+    What finds no room is not refused: it is stored before it runs, counts under `max_in_flight`,
+    and waits for a worker as everything durable does (PROTOCOL 5.3.11).
+    """
+
+    def __init__(self, max_runs: int, max_bytes: int, total_bytes: int) -> None:
+        self._max_runs = max_runs
+        self._max_bytes = max_bytes
+        self._left = total_bytes
+        self._runs: Counter[Hashable] = Counter()
+        self._bytes: Counter[Hashable] = Counter()
+
+    def take(self, owner: Hashable, size: int) -> bool:
+        """Whether another of the owner may run, with a payload of this size."""
+        if (
+            self._runs[owner] >= self._max_runs
+            or self._bytes[owner] + size > self._max_bytes
+            or size > self._left
+        ):
+            return False
+        self._runs[owner] += 1
+        self._bytes[owner] += size
+        self._left -= size
+        return True
+
+    def give_back(self, owner: Hashable, size: int) -> None:
+        """One has ended."""
+        self._left += size
+        self._runs[owner] -= 1
+        self._bytes[owner] -= size
+        if not self._runs[owner]:
+            del self._runs[owner], self._bytes[owner]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+
+_COPIES: Final = 3
+"""How often the text of a payload is there: in the message, to be stored, as parameters."""
+_VALUE_BYTES: Final = 192
+"""What a value takes beside its text, in the message and as parameters."""
+
+SMALL: Final = 16_384
+_SHARES: Final = 4
+_RESERVES: Final = 8
+
+
+def memory_of(text: str) -> int:
+    """About what a message takes while it is decided, in bytes: rather more than less."""
+    return _COPIES * sys.getsizeof(text) + _VALUE_BYTES * ijson.most_values(text)
+
+
+class PendingMemory:
+    """Bounds what the messages that are being decided take in this process.
+
+    Who finds no room waits, and his connection is not read. Owners take turns. None of them gets
+    more than a quarter, and an eighth on top of all is for small messages alone: whoever fills it
+    with large ones holds up nobody who sends small ones. A message that is larger than its part is
+    let through when nothing else is there.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._held = 0
+        self._owners: dict[Hashable, int] = {}
+        self._queues: OrderedDict[Hashable, deque[_Turn]] = OrderedDict()
+
+    @property
+    def held(self) -> int:
+        """The bytes that are taken."""
+        return self._held
+
+    def take(self, owner: Hashable, size: int) -> bool:
+        """Takes as much at once if it is there and nobody waits for it."""
+        if (self._queues and size > SMALL) or not self._fits(owner, size):
+            return False
+        self._grant(owner, size)
+        return True
+
+    async def wait(self, owner: Hashable, size: int) -> None:
+        """Takes as much when it is there."""
+        turn = _Turn(size)
+        self._queues.setdefault(owner, deque()).append(turn)
+        self._serve()
+        try:
+            await turn.come
+        except asyncio.CancelledError:
+            if turn.is_granted:
+                self.give_back(owner, size)
+            else:
+                self._leave(owner, turn)
+            raise
+
+    def keep(self, owner: Hashable, size: int) -> None:
+        """Takes as much whether it is there or not."""
+        self._grant(owner, size)
+
+    def give_back(self, owner: Hashable, size: int) -> None:
+        """Something was decided."""
+        self._held -= size
+        self._owners[owner] -= size
+        if not self._owners[owner]:
+            del self._owners[owner]
+        if self._queues:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Lets in who waits, an owner after the other."""
+        served = True
+        while served:
+            served = False
+            for owner, queue in tuple(self._queues.items()):
+                size = queue[0].size
+                if not self._has_share(owner, size):
+                    continue  # until it gives something back
+                if not self._has_room(size):
+                    return  # it is the next: smaller ones behind it would keep it waiting for ever
+                turn = queue.popleft()
+                if not turn.come.cancelled():
+                    self._grant(owner, size)
+                    turn.is_granted = True
+                    turn.come.set_result(None)
+                self._queues.move_to_end(owner)
+                if not queue:
+                    del self._queues[owner]
+                served = True
+
+    def _leave(self, owner: Hashable, turn: _Turn) -> None:
+        queue = self._queues.get(owner)
+        if queue is None or turn not in queue:
+            return  # it had its turn when nobody waited for it any more
+        queue.remove(turn)
+        if not queue:
+            del self._queues[owner]
+        self._serve()
+
+    def _grant(self, owner: Hashable, size: int) -> None:
+        self._held += size
+        self._owners[owner] = self._owners.get(owner, 0) + size
+
+    def _fits(self, owner: Hashable, size: int) -> bool:
+        return self._has_share(owner, size) and self._has_room(size)
+
+    def _has_share(self, owner: Hashable, size: int) -> bool:
+        owned = self._owners.get(owner, 0)
+        return not owned or owned + size <= self._total // _SHARES
+
+    def _has_room(self, size: int) -> bool:
+        reserve = self._total // _RESERVES if size <= SMALL else 0
+        return not self._held or self._held + size <= self._total + reserve
+
+
+class _Turn:
+    """Somebody who waits."""
+
+    __slots__ = ("come", "is_granted", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_granted = False
+
+
+class Share:
+    """What one connection has of it: `limit` bytes at most, or one message."""
+
+    __slots__ = ("_held", "_is_closed", "_limit", "_memory", "_room", "owner")
+
+    def __init__(self, memory: PendingMemory, limit: int) -> None:
+        self._memory = memory
+        self._limit = limit
+        self._held = 0
+        self._room: asyncio.Future[None] | None = None
+        self._is_closed = False
+        self.owner: Hashable = None
+        """Must not change while anything is taken."""
+
+    @property
+    def held(self) -> int:
+        """The bytes that are taken."""
+        return self._held
+
+    def take(self, size: int) -> bool:
+        """Takes as much at once if it is there."""
+        if not self._fits(size) or not self._memory.take(self.owner, size):
+            return False
+        self._held += size
+        return True
+
+    async def wait(self, size: int) -> None:
+        """Takes as much when it is there."""
+        while not self._fits(size):
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+        await self._memory.wait(self.owner, size)
+        self._held += size
+
+    def keep(self, size: int) -> None:
+        """Takes as much once more, for what is decided and goes on: without asking, as it is there
+        already."""
+        if not self._is_closed:
+            self._memory.keep(self.owner, size)
+            self._held += size
+
+    def give_back(self, size: int) -> None:
+        """Something was decided, or is not taken on."""
+        if self._is_closed:
+            return
+        self._held -= size
+        self._memory.give_back(self.owner, size)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def close(self) -> None:
+        """The connection has ended: everything is given back."""
+        if self._held:
+            self.give_back(self._held)
+        self._is_closed = True
+
+    def _fits(self, size: int) -> bool:
+        return not self._held or self._held + size <= self._limit

@@ -17,7 +17,6 @@ from pydantic import MISSING
 from longcall_server import answers, summaries
 from longcall_server.admission import Admitted, admit, is_quick, payload_of
 from longcall_server.answers import (
-    Acknowledged,
     Attached,
     CancelAccepted,
     Listed,
@@ -38,7 +37,7 @@ from longcall_server.core.messages import (
 from longcall_server.executor import Executor
 from longcall_server.handlers.attempt import Call
 from longcall_server.handlers.registry import Handlers
-from longcall_server.limits import OwnerRate
+from longcall_server.limits import OwnerRate, QuickRoom
 from longcall_server.quick import QuickHost, QuickRun
 from longcall_server.stores.base import (
     BadCursor,
@@ -74,6 +73,10 @@ class ServiceSettings:
     """New requests of one owner a minute, over all its connections."""
     submission_burst: int = 10_000
     """How many of them may come at once."""
+    quick_bytes: int = 16_777_216
+    """Payloads of the quick requests of one owner that run; what is beyond is stored first."""
+    total_quick_bytes: int = 268_435_456
+    """The same over all owners of this process."""
 
 
 class RequestService:
@@ -98,6 +101,9 @@ class RequestService:
         self._limits = limits
         self._settings = settings
         self._rate = OwnerRate(settings.submissions_per_minute, settings.submission_burst)
+        self._quick_room = QuickRoom(
+            limits.max_in_flight, settings.quick_bytes, settings.total_quick_bytes
+        )
         self._runs: dict[tuple[object, RequestKey], QuickRun] = {}
         self._submissions = itertools.count(1)
         self._instance = secrets.token_hex(8)
@@ -138,7 +144,12 @@ class RequestService:
         if not is_quick(admitted.registration, message):
             return await self._store_first(admitted)
         known = await self._known(key, message)
-        return self._start(admitted, origin) if known is None else known
+        if known is not None:
+            return known
+        if not self._quick_room.take(key.owner, len(admitted.payload)):
+            # PROTOCOL 5.3.11
+            return await self._store_first(admitted)
+        return self._start(admitted, origin)
 
     def runs_at_once(self, message: RequestMessage) -> bool:
         """Whether the request may be quick: then nothing of it can be followed before it is
@@ -238,7 +249,7 @@ class RequestService:
             return answers.expired()
         if found.digest != request_digest(message.action, payload_of(message)):
             return answers.other_request()
-        return Acknowledged(found, duplicate=True)
+        return answers.acknowledged(found, duplicate=True)
 
     async def _store_first(self, admitted: Admitted) -> Outcome:
         new = self._new_request(admitted)
@@ -283,6 +294,8 @@ class RequestService:
             traceparent=None if message.traceparent is MISSING else message.traceparent,
         )
         execution = self._executor.start(registration, call, run.writer, params=admitted.params)
+        owner, size = admitted.key.owner, len(admitted.payload)
+        execution.add_done_callback(lambda _: self._quick_room.give_back(owner, size))
         window_ms = registration.sync_window_ms
         self._runs[place] = run
         run.begin(

@@ -165,6 +165,8 @@ def service_settings(settings: Settings) -> ServiceSettings:
             per_minute or settings.messages_per_minute + 60 * settings.message_burst
         ),
         submission_burst=burst or _SPARE_BURSTS * settings.message_burst,
+        quick_bytes=settings.quick_bytes,
+        total_quick_bytes=settings.total_quick_bytes,
     )
 
 
@@ -176,6 +178,9 @@ def gateway_settings(settings: Settings, files: Path) -> GatewaySettings:
         stall_timeout_ms=milliseconds(settings.stall_timeout),
         poll_ms=milliseconds(settings.poll),
         send_buffer_bytes=settings.send_buffer_bytes,
+        max_pending=settings.max_pending,
+        pending_bytes=settings.pending_bytes,
+        total_pending_bytes=settings.total_pending_bytes,
         progress_interval_ms=max(1, round(1000 / settings.progress_per_second)),
         compression=settings.compression,
         allow_query_token=settings.allow_query_token,

@@ -142,7 +142,7 @@ def test_anything_but_a_good_hello_closes(text: str, code: int) -> None:
 def test_a_refused_token_closes_with_4401() -> None:
     session = new_session()
     session.receive('{"type":"hello","token":"t"}', T0)
-    assert session.rejected("bad signature") == [Close(CloseCode.UNAUTHORIZED, "bad signature")]
+    assert session.rejected("bad signature", T0) == [Close(CloseCode.UNAUTHORIZED, "bad signature")]
 
 
 @pytest.mark.clause("4.2.4")
@@ -261,7 +261,7 @@ def test_a_refused_refresh_leaves_the_old_token_in_force() -> None:
     for stranger in (None, Who("p2", T0 + 9 * HOUR)):
         session.receive('{"type":"refresh","token":"new"}', T0)
         error = only(
-            session.authenticated(stranger, T0) if stranger else session.rejected("expired")
+            session.authenticated(stranger, T0) if stranger else session.rejected("expired", T0)
         )
         assert (error["reply_to"], error["error"]["code"]) == ("refresh", "UNAUTHORIZED")
         assert session.state.principal_id == "p1"
@@ -354,7 +354,7 @@ def test_requests_over_the_rate_are_refused_with_the_time_to_wait() -> None:
     assert (error["error"]["code"], error["error"]["retryable"]) == ("RATE_LIMITED", True)
     assert error["error"]["retry_after_ms"] == 1000
     refused = only(session.receive('{"type":"list","id":"l1"}', T0 + 999))
-    assert (refused["id"], refused["error"]["retry_after_ms"]) == ("l1", 1)
+    assert (refused["id"], refused["error"]["retry_after_ms"]) == ("l1", 1001)
     (message,) = session.receive(REQUEST, T0 + 1000)
     assert isinstance(message, RequestMessage)
 
@@ -390,22 +390,110 @@ def test_the_other_messages_are_never_refused_but_make_the_reading_pause() -> No
 
 
 @pytest.mark.clause("6.6.4")
-def test_pongs_are_not_counted() -> None:
+def test_hello_and_the_answers_to_pings_are_not_counted() -> None:
     session = open_session(message_burst=1, messages_per_minute=1)
     for _ in range(50):
-        session.receive('{"type":"pong"}', T0)
+        now = session.next_timeout()
+        assert now is not None
+        assert only(session.handle_timeout(now)) == {"type": "ping"}
+        assert session.receive('{"type":"pong"}', T0) == []
     (message,) = session.receive(REQUEST, T0)
     assert isinstance(message, RequestMessage)
 
 
-@pytest.mark.clause("6.6.6")
-def test_lasting_abuse_of_the_rate_closes_with_4429() -> None:
+@pytest.mark.clause("10.45.10")
+def test_a_pong_that_answers_no_ping_and_control_frames_make_the_reading_pause() -> None:
     session = open_session(message_burst=2, messages_per_minute=60)
-    outputs = [session.receive(REQUEST, T0)[0] for _ in range(2 + 2 * 10)]
+    for _ in range(2):
+        assert session.receive('{"type":"pong"}', T0) == []
+    assert session.reading_pause_ms(T0) == 0
+    assert session.receive('{"type":"pong"}', T0) == []
+    session.control_frame(T0)
+    assert session.reading_pause_ms(T0) == 2000
+    assert session.phase is Phase.OPEN
+
+
+BAD = [
+    "not json",
+    "[]",
+    "{}",
+    '{"type":"what"}',
+    '{"type":"request","id":"r1"}',
+    '{"type":"attach","request_id":"r1","after_seq":-1}',
+    '{"type":"hello","token":"again"}',
+    '{"type":"ping","x":1e400}',
+    '{"type":"ping","x":' + "[" * 70 + "]" * 70 + "}",
+    "x" * 5000,
+]
+
+
+@pytest.mark.clause("2.5.6", "4.3.8", "10.45.10", "10.45.11")
+@pytest.mark.parametrize("text", BAD)
+def test_bad_messages_for_ever_are_answered_slowly_and_never_close(text: str) -> None:
+    session = open_session(message_burst=2, messages_per_minute=60)
+    now, begun = T0, T0
+    for _ in range(200):
+        assert only(session.receive(text, now))["type"] == "error"
+        now += session.reading_pause_ms(now)
+    assert session.phase is Phase.OPEN
+    # 198 at a message a second, each of its 4 KiB or less one.
+    assert now - begun >= 198_000
+    session.state.messages.level = None
+    assert isinstance(session.receive(REQUEST, now)[0], RequestMessage)
+
+
+@pytest.mark.clause("10.45.10")
+def test_the_more_there_was_to_look_at_in_vain_the_longer_nothing_is_read() -> None:
+    session = open_session(message_burst=1, messages_per_minute=60, max_message_bytes=1 << 20)
+    session.receive("x" * (1 << 20), T0)
+    assert session.reading_pause_ms(T0) == 256_000
+    session = open_session(message_burst=1, messages_per_minute=60)
+    session.receive('{"type":"refresh","token":"bad"}', T0)
+    session.rejected("bad signature", T0)
+    assert session.reading_pause_ms(T0) == 10_000
+
+
+@pytest.mark.clause("6.6.6", "6.6.11")
+def test_lasting_abuse_of_the_rate_closes_with_4429_and_says_why() -> None:
+    session = open_session(message_burst=2, messages_per_minute=60)
+    # The burst; the one that is told to wait; and ten bursts that do not.
+    outputs = [session.receive(REQUEST, T0)[0] for _ in range(2 + 1 + 2 * 10)]
     assert all(isinstance(output, Send) for output in outputs[2:])
-    (close,) = session.receive(REQUEST, T0)
-    assert isinstance(close, Close)
-    assert close.code is CloseCode.RATE_LIMITED
+    assert session.receive(REQUEST, T0) == [
+        Close(CloseCode.RATE_LIMITED, "too many messages over the rate")
+    ]
+    assert session.receive(REQUEST, T0) == []
+
+
+@pytest.mark.clause("6.6.6", "6.6.11")
+def test_who_never_waits_is_closed_and_who_waits_as_told_is_not() -> None:
+    hasty = open_session(message_burst=2, messages_per_minute=600)
+    now = T0
+    while hasty.phase is Phase.OPEN:
+        hasty.receive(REQUEST, now)
+        now += 20
+        assert now < T0 + 60_000
+    patient = open_session(message_burst=2, messages_per_minute=600)
+    now = T0
+    for _ in range(2000):
+        (output,) = patient.receive(REQUEST, now)
+        if isinstance(output, Send):
+            now += json.loads(output.text)["error"]["retry_after_ms"]
+    assert patient.phase is Phase.OPEN
+
+
+@pytest.mark.clause("6.6.2")
+def test_many_that_are_refused_at_once_and_wait_as_told_are_all_taken_then() -> None:
+    session = open_session(message_burst=10, messages_per_minute=600)
+    turns = []
+    for _ in range(100):
+        (output,) = session.receive(REQUEST, T0)
+        if isinstance(output, Send):
+            turns.append(T0 + json.loads(output.text)["error"]["retry_after_ms"])
+    assert turns == list(range(T0 + 100, T0 + 9_001, 100))
+    for now in turns:
+        assert isinstance(session.receive(REQUEST, now)[0], RequestMessage)
+    assert session.phase is Phase.OPEN
 
 
 # --- Goaway, and being put away ------------------------------------------------------------------

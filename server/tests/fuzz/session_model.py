@@ -6,6 +6,7 @@ It knows what a message is from the oracle alone, and keeps account of rate and 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -15,6 +16,8 @@ from fuzz.oracle import Bounds, Verdict, judge
 HELLO_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 25_000
 ABUSE_BURSTS = 10
+BAD_TOKEN = 10
+BYTES_A_MESSAGE = 4096
 MINUTE_MS = 60_000
 
 
@@ -72,13 +75,19 @@ class Model:
     expires_at: int = 0
     hello_until: int = field(init=False)
     goaway_owed: int = 0
+    pings: int = 0
+    """That no pong has answered."""
+    told_to_wait_until: int = 0
+    size: int = 0
+    """Of the last text."""
     messages: Account = field(init=False)
     abuse: Account = field(init=False)
 
     def __post_init__(self) -> None:
         self.hello_until = self.now + HELLO_TIMEOUT_MS
         self.messages = Account(self.per_minute, self.burst, self.now)
-        self.abuse = Account(self.per_minute, self.burst * ABUSE_BURSTS, self.now)
+        slowly = max(1, self.per_minute // ABUSE_BURSTS)
+        self.abuse = Account(slowly, self.burst * ABUSE_BURSTS, self.now)
 
     # --- A frame ----------------------------------------------------------------------------------
 
@@ -86,6 +95,7 @@ class Model:
         """A text frame."""
         if self.phase == "closed":
             return NOTHING
+        self.size = len(text)
         verdict = judge(text, self.bounds)
         expected = self._hello(verdict) if self.phase == "hello" else self._message(verdict)
         if expected.kind == "close":
@@ -114,7 +124,7 @@ class Model:
 
     def _message(self, verdict: Verdict) -> Expected:
         if not verdict.is_accepted:
-            self._charge()
+            self.refused()
             return Expected("refusal", frozenset(verdict.codes), verdict)
         if verdict.may_refuse:
             return Expected("refusal or not", frozenset({"VALIDATION_ERROR"}), verdict)
@@ -124,6 +134,11 @@ class Model:
         """A good message on an open connection."""
         match verdict.type:
             case "pong":
+                # PROTOCOL 6.6.4, 10.45.10
+                if self.pings:
+                    self.pings -= 1
+                else:
+                    self._charge()
                 return NOTHING
             case "request" | "list":
                 return self._asked(verdict)
@@ -141,8 +156,8 @@ class Model:
         return Expected("decision", verdict=verdict)
 
     def refused(self) -> None:
-        """Where a refusal was open to the server, and it chose to refuse."""
-        self._charge()
+        """A message that is bad, or that may be taken for it, and is (PROTOCOL 10.45.10)."""
+        self._charge(1 + self.size // BYTES_A_MESSAGE)
 
     def _asked(self, verdict: Verdict) -> Expected:
         """PROTOCOL 6.6.2, 6.6.6: requests and lists are refused over the rate."""
@@ -150,16 +165,19 @@ class Model:
         if self.messages.left >= 1:
             self.messages.left -= 1
             return Expected("decision", verdict=verdict)
-        self.abuse.pass_time(self.now)
-        if self.abuse.left < 1:
-            return _close(4429)
-        self.abuse.left -= 1
+        if self.now < self.told_to_wait_until:
+            self.abuse.pass_time(self.now)
+            if self.abuse.left < 1:
+                return _close(4429)
+            self.abuse.left -= 1
+        missing = (1 - self.messages.left) * MINUTE_MS / self.per_minute
+        self.told_to_wait_until = self.now + max(1, math.ceil(missing))
         return Expected("refusal", frozenset({"RATE_LIMITED"}), verdict)
 
-    def _charge(self) -> None:
+    def _charge(self, messages: int = 1) -> None:
         """PROTOCOL 10.45.5: what is never refused for its rate becomes a debt."""
         self.messages.pass_time(self.now)
-        self.messages.left -= 1
+        self.messages.left -= messages
 
     def pause_ms(self) -> Fraction:
         """How long reading must pause now."""
@@ -177,6 +195,7 @@ class Model:
             self.phase, self.principal, self.expires_at = "open", principal, expires_at
             return Expected("welcome", members={"principal": principal})
         if principal != self.principal:
+            self._charge(BAD_TOKEN)
             return Expected("refusal", frozenset({"UNAUTHORIZED"}))
         self.expires_at = expires_at
         return Expected("refreshed")
@@ -189,6 +208,7 @@ class Model:
         if verified == "hello":
             self.phase = "closed"
             return _close(4401)
+        self._charge(BAD_TOKEN)
         return Expected("refusal", frozenset({"UNAUTHORIZED"}))
 
     def unknown(self) -> Expected:

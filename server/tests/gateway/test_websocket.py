@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import WSMsgType
 from gateway_harness import Harness, gateway, token
 from gateway_stage import Stage, code, is_terminal, until_last_replay
 from service_harness import limits
@@ -244,10 +245,14 @@ async def test_text_that_is_not_utf8_closes_with_1007(at: Harness) -> None:
 async def test_a_client_that_pings_and_goes_away_has_gone_and_nothing_has_failed(
     at: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def nobody(self: Socket, message: bytes = b"") -> None:
-        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+    post = Socket.post
 
-    monkeypatch.setattr(Socket, "pong", nobody)
+    def to_nobody(self: Socket, data: bytes, kind: WSMsgType = WSMsgType.TEXT) -> int:
+        if kind is WSMsgType.PONG:
+            raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+        return post(self, data, kind)
+
+    monkeypatch.setattr(Socket, "post", to_nobody)
     peer = await at.welcomed()
     await peer.ws.ping()
     await at.until_connections(0)

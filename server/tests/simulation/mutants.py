@@ -310,8 +310,8 @@ MUTANTS: Final = (
         "messages of one id overtake each other",
         "10.1.1",
         "gateway.decider:Decider.decide",
-        "self._lanes.run(lane, partial(self._guarded, message, work))",
-        "self._lanes.spawn(partial(self._guarded, message, work))",
+        "self._lanes.run(lane, partial(self._guarded, message, work, size))",
+        "self._lanes.spawn(partial(self._guarded, message, work, size))",
     ),
     Mutant(
         "event 2 is skipped behind an acknowledgment",

@@ -175,8 +175,9 @@ class Link:
             return await self._reader
         return self._inbox.popleft()
 
-    def post(self, data: bytes) -> int:
+    def post(self, data: bytes, kind: WSMsgType = WSMsgType.TEXT) -> int:
         """The node sends a frame."""
+        assert kind is WSMsgType.TEXT, "no client here sends pings of RFC 6455"
         if not self._server_open:
             raise ConnectionResetError("the socket is closed")
         text = data.decode()

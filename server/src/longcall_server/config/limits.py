@@ -36,6 +36,26 @@ class ClientLimits(BaseModel):
     max_metadata_bytes: int | None = Field(
         None, ge=0, description="largest metadata of a request, in bytes; none: any that fits"
     )
+    max_pending: int = Field(
+        2000, ge=1, description="messages of one connection that are being decided at once"
+    )
+    pending_bytes: int = Field(
+        16_777_216, ge=65_536, description="memory that they may take, in bytes, or one message"
+    )
+    total_pending_bytes: int = Field(
+        268_435_456,
+        ge=1_048_576,
+        description="memory that those of all connections may take, in bytes; an owner a quarter",
+    )
+    quick_bytes: int = Field(
+        16_777_216,
+        ge=0,
+        description="payloads of an owner's quick requests that run, in bytes; more are "
+        "stored first",
+    )
+    total_quick_bytes: int = Field(
+        268_435_456, ge=0, description="the same over all owners, in bytes"
+    )
 
 
 class SizeLimits(BaseModel):

@@ -26,10 +26,19 @@ class Heartbeat:
     heard: bool = True
     """Whether anything came since the last ping."""
     missed: int = 0
+    unanswered: int = 0
+    """Pings that no pong has answered."""
 
     def receive(self) -> None:
         """A frame came."""
         self.heard = True
+
+    def answered(self) -> bool:
+        """A pong came; whether it answers a ping."""
+        if not self.unanswered:
+            return False
+        self.unanswered -= 1
+        return True
 
     def handle_timeout(self, now: int) -> Beat | None:
         """Tells what is due at `now`: nothing before `next_at`."""
@@ -41,4 +50,7 @@ class Heartbeat:
         else:
             self.missed += 1
         self.heard = False
-        return Beat.DEAD if self.missed >= MAX_MISSED else Beat.PING
+        if self.missed >= MAX_MISSED:
+            return Beat.DEAD
+        self.unanswered += 1
+        return Beat.PING

@@ -27,9 +27,9 @@ class TokenBucket:
         self.level = level - _MESSAGE
         return True
 
-    def charge(self, now: int) -> None:
-        """Takes a message's worth in any case: what is not there becomes a debt."""
-        self.level = self._fill(now) - _MESSAGE
+    def charge(self, now: int, messages: int = 1) -> None:
+        """Takes so many messages' worth in any case: what is not there becomes a debt."""
+        self.level = self._fill(now) - messages * _MESSAGE
 
     def wait_ms(self, now: int) -> int:
         """How long until a message can be taken; 0 if one can."""

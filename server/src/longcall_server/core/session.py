@@ -51,7 +51,14 @@ from longcall_server.core.messages import Heartbeat as HeartbeatInfo
 from longcall_server.core.ratelimit import TokenBucket
 
 ABUSE_FACTOR = 10
-"""This many bursts of refused messages in a row close a connection with 4429."""
+"""So many bursts of messages that do not wait although they were told to, and each minute a part
+like that of the rate, are refused before the connection is closed with 4429."""
+_BYTES_A_MESSAGE = 4_096
+"""A bad message costs a message's worth of the rate for each of these: all its bytes are looked at
+more than once."""
+_BAD_TOKEN = 10
+"""What a token that is refused costs of the rate, in messages."""
+_MINUTE = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,10 @@ class SessionState:
     principal_id: str | None = None
     expires_at: int = 0
     """When the token in force ends."""
+    retry_at: int = 0
+    """When the client may send again that was told to wait."""
+    turn_at: int = 0
+    """The last turn that a refused message was told."""
     farewell: str | None = None
     """A goaway that waits for the welcome."""
 
@@ -144,7 +155,7 @@ class SessionState:
                 settings.heartbeat_interval_ms, now + settings.heartbeat_interval_ms
             ),
             messages=TokenBucket(rate, burst, now),
-            refusals=TokenBucket(rate, burst * ABUSE_FACTOR, now),
+            refusals=TokenBucket(max(1, rate // ABUSE_FACTOR), burst * ABUSE_FACTOR, now),
         )
 
 
@@ -177,7 +188,7 @@ class Session:
         except MessageError as error:
             if state.phase is Phase.HELLO:
                 return [self._refuse_hello(text, error)]
-            state.messages.charge(now)
+            state.messages.charge(now, 1 + len(text) // _BYTES_A_MESSAGE)
             return [Send(frames.refusal(error.info, error.answered))]
         if state.phase is Phase.HELLO:
             return [self._hello(message)]
@@ -194,11 +205,12 @@ class Session:
         if identity.principal_id != state.principal_id:
             # PROTOCOL 3: the new token must name the same sub and tenant_id.
             problem = "the new token names another identity"
+            state.messages.charge(now, _BAD_TOKEN)
             return [_refuse("refresh", ErrorCode.UNAUTHORIZED, problem)]
         state.expires_at = identity.expires_at
         return [Send(frames.refreshed(timestamp(identity.expires_at), timestamp(now)))]
 
-    def rejected(self, reason: str) -> list[Output]:
+    def rejected(self, reason: str, now: int) -> list[Output]:
         """The token that was to be verified is not good; `reason` must not hold any part of it."""
         state = self.state
         verified, state.verifying = state.verifying, None
@@ -207,6 +219,7 @@ class Session:
         if verified == "hello":
             return [self._close(CloseCode.UNAUTHORIZED, reason)]
         # PROTOCOL 10.42: the old token stays in force.
+        state.messages.charge(now, _BAD_TOKEN)
         return [_refuse("refresh", ErrorCode.UNAUTHORIZED, reason)]
 
     def unverifiable(self, reason: str) -> list[Output]:
@@ -260,6 +273,11 @@ class Session:
     def alive(self) -> None:
         """Something other than a frame shows that the client lives: it takes what is sent."""
         self.state.heartbeat.receive()
+
+    def control_frame(self, now: int) -> None:
+        """A ping or pong of RFC 6455 came: life, and no message, but not for nothing."""
+        self.state.heartbeat.receive()
+        self.state.messages.charge(now)
 
     @property
     def owes_time(self) -> bool:
@@ -325,7 +343,7 @@ class Session:
                 if not state.messages.take(now):
                     return [self._refuse_rate(message, now)]
                 return [message]
-            case PongMessage():
+            case PongMessage() if state.heartbeat.answered():
                 return []
         # PROTOCOL 10.45: these are never refused for their rate; reading pauses for the debt.
         state.messages.charge(now)
@@ -335,6 +353,8 @@ class Session:
             case RefreshMessage(token=token):
                 state.verifying = "refresh"
                 return [VerifyToken(token)]
+            case PongMessage():
+                return []
             case HelloMessage():
                 problem = "hello was said already"
                 return [_refuse("hello", ErrorCode.VALIDATION_ERROR, problem, pointer="/type")]
@@ -343,12 +363,17 @@ class Session:
 
     def _refuse_rate(self, message: RequestMessage | ListMessage, now: int) -> Output:
         state = self.state
-        if not state.refusals.take(now):
-            return self._close(CloseCode.RATE_LIMITED, "too many messages for too long")
+        if now < state.retry_at and not state.refusals.take(now):
+            # PROTOCOL 6.6.6: it does not wait although it is told to.
+            return self._close(CloseCode.RATE_LIMITED, "too many messages over the rate")
+        state.retry_at = now + max(1, state.messages.wait_ms(now))
+        # Each of many that are refused at once has a turn of its own.
+        interval = -(-_MINUTE // state.messages.per_minute)
+        state.turn_at = max(state.retry_at, min(state.turn_at + interval, now + _MINUTE))
         info = error_info(
             ErrorCode.RATE_LIMITED,
             "too many messages on this connection",
-            retry_after_ms=max(1, state.messages.wait_ms(now)),
+            retry_after_ms=state.turn_at - now,
         )
         return Send(frames.refusal(info, answered_by(message)))
 

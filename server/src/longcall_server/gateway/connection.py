@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import WSMsgType, web
 
@@ -34,6 +34,7 @@ from longcall_server.gateway.feed import Feed
 from longcall_server.gateway.lanes import Lanes
 from longcall_server.gateway.outbox import Gone, Outbox
 from longcall_server.gateway.socket import Socket
+from longcall_server.limits import Share, memory_of
 
 _log = logging.getLogger(__name__)
 
@@ -54,15 +55,15 @@ class Connection:
         "_is_holding",
         "_lanes",
         "_outbox",
-        "_pause",
         "_place",
         "_principal",
         "_said_goaway",
         "_session",
+        "_share",
         "_taken_in",
         "_timer",
         "_timer_at",
-        "_verifying",
+        "_wait",
         "_ws",
     )
 
@@ -106,11 +107,13 @@ class Connection:
             on_failure=self._fail,
         )
         self._lanes = Lanes(settings.max_pending)
+        self._share = Share(gateway.memory, settings.pending_bytes)
         self._decider = Decider(
             gateway.service,
             self._feed,
             self._outbox,
             self._lanes,
+            self._share,
             origin=self,
             max_message_bytes=gateway.limits.max_message_bytes,
             on_unknown=self._outcome_unknown,
@@ -118,8 +121,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._closing: asyncio.Task[None] | None = None
-        self._pause: asyncio.Future[None] | None = None
-        self._verifying: asyncio.Timeout | None = None
+        self._wait: asyncio.Timeout | None = None
         self._is_holding = False
         self._said_goaway = False
         self._taken_in = 0
@@ -132,12 +134,12 @@ class Connection:
             while True:
                 message = await receive()
                 if message.type is WSMsgType.TEXT:
-                    now = clock()
-                    for output in session.receive(message.data, now):
-                        if isinstance(output, VerifyToken):
-                            await self._verify(output.token)
-                        else:
-                            self._carry_out(output, now)
+                    await self._take(message.data, clock())
+                elif message.type is WSMsgType.PING:
+                    self._outbox.pong(message.data)
+                    session.control_frame(clock())
+                elif message.type is WSMsgType.PONG:
+                    session.control_frame(clock())
                 elif message.type is WSMsgType.BINARY:
                     self.close(CloseCode.BINARY_FRAME, "messages are text")
                 else:
@@ -172,16 +174,44 @@ class Connection:
             return
         self._session.close()
         self._outbox.shut()
-        if self._pause is not None and not self._pause.done():
-            self._pause.set_result(None)
-        if self._verifying is not None:
-            self._verifying.reschedule(asyncio.get_running_loop().time())
+        if self._wait is not None:
+            self._wait.reschedule(asyncio.get_running_loop().time())
         timeout_ms = self._gateway.settings.close_timeout_ms
         self._closing = asyncio.create_task(
             self._outbox.close(int(code), reason, timeout_ms), name="longcall close"
         )
 
     # --- Reading ----------------------------------------------------------------------------------
+
+    async def _take(self, text: str, now: int) -> None:
+        """Takes a message when there is memory for it (PROTOCOL 10.45.9)."""
+        size = 0
+        if self._session.phase is Phase.OPEN:
+            size = memory_of(text)
+            if not self._share.take(size) and not await self._got_memory(size):
+                return
+        for output in self._session.receive(text, now):
+            match output:
+                case Send(answer):
+                    self._outbox.post(answer)
+                case Close(code, reason):
+                    self.close(code, reason)
+                case VerifyToken(token):
+                    await self._verify(token)
+                case decision:
+                    assert self._principal is not None  # nothing is handed out before the welcome
+                    self._decider.decide(self._principal, decision, now, size)
+                    size = 0  # given back when it is decided
+        if size:
+            self._share.give_back(size)
+
+    async def _got_memory(self, size: int) -> bool:
+        """Waits for memory, and reads nothing meanwhile; False: the connection is closed."""
+        self._ws.pause_reading()
+        async with self._holding():
+            await self._share.wait(size)
+        self._ws.resume_reading()
+        return self._closing is None
 
     async def _give_way(self) -> None:
         """Between two messages: a client that is ahead waits, and others have their turn."""
@@ -195,54 +225,43 @@ class Connection:
 
     async def _hold(self) -> None:
         """Reads nothing for a while (PROTOCOL 6.4.2, 10.45.5)."""
-        self._is_holding = True
-        try:
+        async with self._holding():
             await self._outbox.room()
             await self._lanes.room()
             pause_ms = self._session.reading_pause_ms(self._gateway.clock())
-            if pause_ms and self._closing is None:
-                self._pause = asyncio.get_running_loop().create_future()
-                await asyncio.wait([self._pause], timeout=pause_ms / 1000)
-                self._pause = None
+            if pause_ms:
+                await asyncio.sleep(pause_ms / 1000)
+
+    @contextlib.asynccontextmanager
+    async def _holding(self) -> AsyncIterator[None]:
+        """The client waits for the server here; a close ends it at once."""
+        self._is_holding = True
+        try:
+            async with asyncio.timeout(None if self._closing is None else 0) as self._wait:
+                yield
+        except TimeoutError:
+            pass  # closed
         finally:
             self._is_holding = False
-
-    def _carry_out(self, output: Output, now: int) -> None:
-        match output:
-            case Send(text):
-                self._outbox.post(text)
-            case Close(code, reason):
-                self.close(code, reason)
-            case VerifyToken():
-                raise AssertionError("what the session answers verifies no token")
-            case _:
-                assert self._principal is not None  # nothing is handed out before the welcome
-                self._decider.decide(self._principal, output, now)
+            self._wait = None
 
     async def _verify(self, token: str) -> None:
         """Nothing more is read until it is known who is asking: that may take a fetch of keys."""
-        outputs = await self._verified(token)
-        now = self._gateway.clock()
-        for output in outputs:
-            self._carry_out(output, now)
+        self._post(await self._verified(token))
         self._arm()
 
     async def _verified(self, token: str) -> Iterable[Output]:
         session = self._session
-        self._is_holding = True
         try:
-            # Bounded by the authenticator; a close ends it at once.
-            async with asyncio.timeout(None) as self._verifying:
+            async with self._holding():
+                # Bounded by the authenticator.
                 principal = await self._gateway.authenticator.verify(token)
         except AuthError as error:
-            return session.rejected(str(error))
+            return session.rejected(str(error), self._gateway.clock())
         except KeysUnavailable as error:
             return session.unverifiable(str(error))
-        except TimeoutError:
+        if self._closing is not None:
             return ()
-        finally:
-            self._is_holding = False
-            self._verifying = None
         if not self._place.identify(principal.owner):
             # PROTOCOL 2.7.7
             return (Close(CloseCode.RATE_LIMITED, "the owner has too many connections"),)
@@ -250,6 +269,7 @@ class Connection:
         if session.state.principal_id == principal.principal_id:
             # PROTOCOL 10.42: its permissions hold from here on.
             self._principal = principal
+            self._share.owner = principal.owner
         return outputs
 
     # --- Time -------------------------------------------------------------------------------------
@@ -313,5 +333,6 @@ class Connection:
         self._decider.close()
         await self._feed.close()
         await self._lanes.close()
+        self._share.close()
         if self._closing is not None:
             await asyncio.wait([self._closing])

@@ -21,6 +21,7 @@ from longcall_server.core.session import SessionSettings
 from longcall_server.gateway.deflate import Deflater
 from longcall_server.gateway.doors import ConnectionLimits, Doors
 from longcall_server.gateway.entrance import Entrance, EntranceSettings
+from longcall_server.limits import PendingMemory
 from longcall_server.requests import RequestService
 from longcall_server.stores.base import Clock
 from longcall_server.telemetry import Seldom
@@ -48,6 +49,10 @@ class GatewaySettings:
     """The least time between two progress messages of a request to a connection."""
     max_pending: int = 2_000
     """Messages of one connection that are being decided; beyond it nothing more is read."""
+    pending_bytes: int = 16_777_216
+    """The memory that they may take."""
+    total_pending_bytes: int = 268_435_456
+    """The memory that those of all connections may take."""
     allow_query_token: bool = False
     """Whether `?access_token=` is looked at (PROTOCOL 3.2.4)."""
     compression: bool = False
@@ -92,6 +97,7 @@ class Gateway:
     doors: Doors = field(init=False)
     complaints: Seldom = field(init=False)
     deflater: Deflater | None = None
+    memory: PendingMemory = field(init=False)
     draining: bool = False
     connections: set[OpenConnection] = field(default_factory=set)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,6 +116,7 @@ class Gateway:
         self.complaints = Seldom(_log)
         if settings.compression:
             self.deflater = Deflater()
+        self.memory = PendingMemory(settings.total_pending_bytes)
         self._empty.set()
 
     def add(self, connection: OpenConnection) -> None:

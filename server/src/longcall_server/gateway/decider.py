@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import assert_never
 
@@ -31,11 +31,15 @@ from longcall_server.core.session import Decision, answered_by
 from longcall_server.gateway.feed import Feed, Follower, acknowledgment
 from longcall_server.gateway.lanes import Lanes
 from longcall_server.gateway.outbox import Gone, Outbox
+from longcall_server.limits import Share
 from longcall_server.quick import QuickRun
 from longcall_server.requests import RequestService
 from longcall_server.stores.base import OutcomeUnknown, RequestKey
 
 _log = logging.getLogger(__name__)
+
+_MAX_READING = 8
+"""Answers of one connection that are read from the store at once: each may be a large message."""
 
 
 class Decider:
@@ -52,7 +56,9 @@ class Decider:
         "_origin",
         "_outbox",
         "_quick",
+        "_reading",
         "_service",
+        "_share",
     )
 
     def __init__(
@@ -61,6 +67,7 @@ class Decider:
         feed: Feed,
         outbox: Outbox,
         lanes: Lanes,
+        share: Share,
         *,
         origin: object,
         max_message_bytes: int,
@@ -72,7 +79,9 @@ class Decider:
         self._lanes = lanes
         self._origin = origin
         self._max_message_bytes = max_message_bytes
+        self._share = share
         self._on_unknown = on_unknown
+        self._reading = asyncio.Semaphore(_MAX_READING)
         self._quick: dict[str, QuickRun] = {}
         """What runs without being stored, as far as it was asked for here."""
         self._delivering: dict[str, asyncio.Task[None]] = {}
@@ -85,12 +94,15 @@ class Decider:
         """The connection ends: what is answered later concerns it no more."""
         self._closed = True
 
-    def decide(self, principal: Principal, message: Decision, now: int) -> None:
-        """Takes a message on, received `now`; what becomes of it, the client hears."""
+    def decide(self, principal: Principal, message: Decision, now: int, size: int) -> None:
+        """Takes a message on, received `now`; what becomes of it, the client hears.
+
+        `size` is what it has of the connection's share: it is given back here.
+        """
         work: Callable[[], Awaitable[None]]
         match message:
             case RequestMessage(id=lane):
-                work = partial(self._request, principal, message, now)
+                work = partial(self._request, principal, message, now, size)
             case AttachMessage(request_id=lane):
                 work = partial(self._attach, principal, message)
             case CancelMessage(request_id=lane):
@@ -98,15 +110,16 @@ class Decider:
             case DetachMessage(request_id=lane):
                 work = partial(self._detach, message)
             case ListMessage():
-                self._lanes.spawn(
-                    partial(self._guarded, message, partial(self._list, principal, message))
-                )
+                work = partial(self._list, principal, message)
+                self._lanes.spawn(partial(self._guarded, message, work, size))
                 return
             case _:
                 assert_never(message)
-        self._lanes.run(lane, partial(self._guarded, message, work))
+        self._lanes.run(lane, partial(self._guarded, message, work, size))
 
-    async def _guarded(self, message: Decision, work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(
+        self, message: Decision, work: Callable[[], Awaitable[None]], size: int
+    ) -> None:
         """Whatever goes wrong with one message is told, and harms no other."""
         try:
             await work()
@@ -125,8 +138,12 @@ class Decider:
             )
             with contextlib.suppress(Gone):
                 await self._refuse(message, refusal)
+        finally:
+            self._share.give_back(size)
 
-    async def _request(self, principal: Principal, message: RequestMessage, now: int) -> None:
+    async def _request(
+        self, principal: Principal, message: RequestMessage, now: int, size: int
+    ) -> None:
         key = RequestKey(principal.owner, message.id)
         # PROTOCOL 6.2.1: what can be followed is watched before it is stored.
         follower = None if self._service.runs_at_once(message) else self._feed.watch(key)
@@ -139,7 +156,8 @@ class Decider:
                 # PROTOCOL 10.1: registered as running is as good as answered.
                 self._quick[message.id] = found
                 self._lanes.occupy()
-                found.when_answered(partial(self._quick_answered, message, key, found))
+                self._share.keep(size)
+                found.when_answered(partial(self._quick_answered, message, key, found, size))
                 return
             await self._quick_delivered(message.id)
             await self._answer(message, key, found, follower)
@@ -147,9 +165,12 @@ class Decider:
             if follower is not None:
                 self._feed.release(follower)
 
-    def _quick_answered(self, message: RequestMessage, key: RequestKey, run: QuickRun) -> None:
+    def _quick_answered(
+        self, message: RequestMessage, key: RequestKey, run: QuickRun, size: int
+    ) -> None:
         """Called when a quick request is settled, the connection may be gone by then."""
         self._lanes.vacate()
+        self._share.give_back(size)
         if self._quick.get(message.id) is run:
             del self._quick[message.id]
         is_detached = message.id in self._detached
@@ -169,7 +190,7 @@ class Decider:
                 self._outbox.post(acknowledgment(outcome.record, duplicate=outcome.duplicate))
             else:
                 delivery = partial(self._deliver, message, key, outcome)
-                task = self._lanes.spawn(partial(self._guarded, message, delivery))
+                task = self._lanes.spawn(partial(self._guarded, message, delivery, 0))
                 self._delivering[message.id] = task
 
     async def _deliver(self, message: RequestMessage, key: RequestKey, outcome: Outcome) -> None:
@@ -207,11 +228,12 @@ class Decider:
         follower = self._feed.watch(RequestKey(principal.owner, message.request_id))
         try:
             await self._quick_delivered(message.request_id)
-            found = await self._service.attach(principal, message)
-            if isinstance(found, Refused):
-                await self._refuse(message, found)
-            else:
-                await self._feed.attach(follower, message, found.slice)
+            async with self._few_at_once():
+                found = await self._service.attach(principal, message)
+                if isinstance(found, Refused):
+                    await self._refuse(message, found)
+                else:
+                    await self._feed.attach(follower, message, found.slice)
         finally:
             self._feed.release(follower)
 
@@ -222,21 +244,31 @@ class Decider:
         self._feed.detach(message.request_id)
 
     async def _cancel(self, principal: Principal, message: CancelMessage) -> None:
-        found = await self._service.cancel(principal, message, origin=self._origin)
-        await self._quick_delivered(message.request_id)
-        if isinstance(found, Refused):
-            await self._refuse(message, found)
-        else:
-            frame = summaries.snapshot(found.record, "cancel", self._max_message_bytes)
-            await self._outbox.send(frame)
+        async with self._few_at_once():
+            found = await self._service.cancel(principal, message, origin=self._origin)
+            await self._quick_delivered(message.request_id)
+            if isinstance(found, Refused):
+                await self._refuse(message, found)
+            else:
+                frame = summaries.snapshot(found.record, "cancel", self._max_message_bytes)
+                await self._outbox.send(frame)
 
     async def _list(self, principal: Principal, message: ListMessage) -> None:
-        found = await self._service.list(principal, message)
-        if isinstance(found, Refused):
-            await self._refuse(message, found)
-        else:
-            listing = summaries.listing(message.id, found.summaries, found.next_cursor)
-            await self._outbox.send(listing)
+        async with self._few_at_once():
+            found = await self._service.list(principal, message)
+            if isinstance(found, Refused):
+                await self._refuse(message, found)
+            else:
+                listing = summaries.listing(message.id, found.summaries, found.next_cursor)
+                await self._outbox.send(listing)
+
+    @contextlib.asynccontextmanager
+    async def _few_at_once(self) -> AsyncIterator[None]:
+        """For what has large answers: they are read when there is room for them, not before."""
+        async with self._reading:
+            if self._outbox.is_blocked:
+                await self._outbox.room()
+            yield
 
     async def _refuse(self, message: Decision, refusal: Refused) -> None:
         await self._outbox.send(frames.refusal(refusal.error, answered_by(message)))

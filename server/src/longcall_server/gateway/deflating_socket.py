@@ -24,7 +24,9 @@ class DeflatingSocket(Socket):
         self._deflater = deflater
         self._max_message_bytes = max_message_bytes
 
-    def post(self, data: bytes) -> int:
+    def post(self, data: bytes, kind: WSMsgType = WSMsgType.TEXT) -> int:
+        if kind is not WSMsgType.TEXT:
+            return super().post(data, kind)
         # The library would compress long messages in a thread, and wait for it.
         payload = self._deflater.deflate(data, self.compress) if self.compress else None
         transport = self.transport

@@ -36,6 +36,8 @@ from longcall_server.stores.base import (
 from longcall_server.summaries import snapshot
 
 _log = logging.getLogger(__name__)
+_MAX_ASIDE = 8
+"""Parts of logs that are kept for one connection: each may be as large as a message."""
 _ORDER = itertools.count()
 """Tells apart what is held back to the same moment: followers cannot be compared."""
 _MAX_WORDS = 16
@@ -91,6 +93,7 @@ class Feed:
     """All followers of one connection."""
 
     __slots__ = (
+        "_aside",
         "_bus",
         "_clock",
         "_followers",
@@ -133,6 +136,8 @@ class Feed:
         self._followers: dict[str, Follower] = {}
         self._round: list[Follower] = []
         """Who is served next, each once."""
+        self._aside: set[Follower] = set()
+        """Who has something that was read already."""
         self._pump: asyncio.Task[None] | None = None
         self._poll_at: int | None = None
         self._held_back: list[tuple[int, int, Follower]] = []
@@ -196,7 +201,7 @@ class Feed:
         # its answer.
         follower.cursor = cursor
         follower.is_live = False
-        follower.read_already = read
+        self._set_aside(follower, read)
         await self._outbox.send(answer)
         if follower.cursor is not cursor:
             return
@@ -310,7 +315,8 @@ class Feed:
     async def _serve(self, follower: Follower, cursor: Cursor) -> None:
         """Sends a part of the log, then progress that is due."""
         if follower.is_behind or follower.read_already is not None:
-            read, follower.read_already = follower.read_already, None
+            read = follower.read_already
+            self._set_aside(follower, None)
             if read is None:
                 follower.is_behind = False
                 try:
@@ -345,12 +351,23 @@ class Feed:
     def _forget(self, follower: Follower) -> None:
         follower.cursor = None
         follower.is_live = False
-        follower.read_already = None
+        self._set_aside(follower, None)
         if follower.holds > 0:
             return
         follower.unwatch()
         if self._followers.get(follower.key.id) is follower:
             del self._followers[follower.key.id]
+
+    def _set_aside(self, follower: Follower, read: LogSlice | None) -> None:
+        """Keeps what was read with the snapshot; of many at once, it is read again instead."""
+        if read is None:
+            self._aside.discard(follower)
+        elif follower in self._aside or len(self._aside) < _MAX_ASIDE:
+            self._aside.add(follower)
+        else:
+            follower.is_behind = True
+            read = None
+        follower.read_already = read
 
     def _gate(self, seen: StoredProgress | None) -> ProgressGate:
         sent = (0, 0) if seen is None else (seen.attempt, seen.version)

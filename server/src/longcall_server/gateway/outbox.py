@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from aiohttp import WSMsgType
 from aiohttp.abc import AbstractStreamWriter
 
 from longcall_server.gateway.socket import Socket
@@ -69,9 +70,17 @@ class Outbox:
         """Sends a frame; raises `Gone` if that cannot be."""
         if self._is_shut:
             raise Gone
-        data = text.encode()
+        self._hand_over(text.encode(), WSMsgType.TEXT)
+
+    def pong(self, data: bytes) -> None:
+        """Answers a ping frame of RFC 6455; raises `Gone` if that cannot be."""
+        if self._is_shut:
+            raise Gone
+        self._hand_over(data, WSMsgType.PONG)
+
+    def _hand_over(self, data: bytes, kind: WSMsgType) -> None:
         try:
-            self._written += self._ws.post(data)
+            self._written += self._ws.post(data, kind)
         except ConnectionError as error:
             raise Gone from error
         if self._watch is None and self.is_waiting:

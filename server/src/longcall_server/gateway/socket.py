@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import WS_CLOSED_MESSAGE
 from aiohttp.web_request import BaseRequest
 
 from longcall_server.gateway.deflate import head_bytes
@@ -26,11 +25,11 @@ class Socket(web.WebSocketResponse):
     """Differs in five things.
 
     It never waits for the peer while it sends, so that a frame is handed over in one go: the outbox
-    waits. And where the peer broke RFC 6455 or sent too much, it goes on taking what is still on
-    its way for a while: a socket closed before that is reset, and the peer would never learn why.
-    What the library lets pass against RFC 6455 is stopped before it (see `framing`), and a close
-    frame is answered with its own code, or with 1002 where that may not be sent. And a peer that
-    pings and goes away, so that the library's pong finds nobody, has gone and nothing has failed.
+    waits. It answers no ping by itself: whoever sends pings and takes no pongs would have it hold
+    them without end. And where the peer broke RFC 6455 or sent too much, it goes on taking what is
+    still on its way for a while: a socket closed before that is reset, and the peer would never
+    learn why. What the library lets pass against RFC 6455 is stopped before it (see `framing`), and
+    a close frame is answered with its own code, or with 1002 where that may not be sent.
     """
 
     def __init__(
@@ -39,6 +38,7 @@ class Socket(web.WebSocketResponse):
         super().__init__(
             protocols=(SUBPROTOCOL,),
             compress=compress,
+            autoping=False,
             # The library refuses what reaches its limit; the protocol, what passes it.
             max_msg_size=max_message_bytes + 1,
             writer_limit=_NEVER_BY_ITSELF,
@@ -47,17 +47,31 @@ class Socket(web.WebSocketResponse):
         )
         self._linger_s = close_timeout_ms / 1000
         self._transport: asyncio.Transport | None = None
+        self._is_paused = False
 
-    def post(self, data: bytes) -> int:
-        """Hands a text frame over; how many bytes it has. Raises `ConnectionError` if the socket is
+    def post(self, data: bytes, kind: WSMsgType = WSMsgType.TEXT) -> int:
+        """Hands a frame over; how many bytes it has. Raises `ConnectionError` if the socket is
         closed."""
-        sending = self.send_frame(data, WSMsgType.TEXT)
+        sending = self.send_frame(data, kind)
         try:
             sending.send(None)
         except StopIteration:
             return len(data) + head_bytes(len(data))
         sending.close()
         raise RuntimeError("the library waits although its limit is never reached")
+
+    def pause_reading(self) -> None:
+        """Takes nothing more from the network; the library would go on with one more message."""
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+            self._is_paused = True
+
+    def resume_reading(self) -> None:
+        """Goes on, if it was paused."""
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                self._transport.resume_reading()
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter:
         self._transport = request.transport
@@ -74,10 +88,7 @@ class Socket(web.WebSocketResponse):
             guard.feed_data(early)
 
     async def receive(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # the library's
-        try:
-            message = await super().receive(timeout)
-        except ConnectionError:
-            return WS_CLOSED_MESSAGE
+        message = await super().receive(timeout)
         if message.type is WSMsgType.CLOSE:
             code = message.data or WSCloseCode.OK
             if not _is_sendable(code):
