@@ -110,6 +110,10 @@ def test_a_sound_case_is_taken_as_it_is() -> None:
         (rejection(control={"text": "good", "more": 1}), "with the same variables"),
         (rejection(accepted=None), "exactly one step says `accepted`"),
         (rejection(accepted={"what": 1}), "`accepted` is {type, on, match}"),
+        (
+            {"steps": [*STEPS, {"peer.expect_end": {"on": "c1", "or": [{"colour": 1}]}}]},
+            "`or` is a list of other arguments",
+        ),
         (rejection(late=True), "the defect text comes only after what rejects it"),
     ],
 )

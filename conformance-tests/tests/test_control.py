@@ -152,3 +152,20 @@ async def test_what_another_connection_is_told_shows_that_it_was_accepted() -> N
     told.clear()
     case = next(parse_case(made, NAME))
     assert await outcome(case, tells_the_second) == "as it should be"
+
+
+async def closes_with_another_code(connection: RefereeConnection, token: str | None) -> None:
+    await connection.drop("close_4403")
+
+
+async def test_what_a_case_permits_passes_and_is_told() -> None:
+    made = document()
+    made["steps"][2]["raw.expect_end"]["or"] = [{"code": 4400}, {"code": 4403}]
+    case = next(parse_case(made, NAME))
+    async with served(closes_with_another_code) as server:
+        play = Play(case, None, server, "secret")
+        try:
+            await play.run()
+        finally:
+            await play.end()
+    assert play.alternatives == ['ended with 4403, not 4401; permitted by {"code": 4403}']

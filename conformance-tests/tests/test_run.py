@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import sys
 import textwrap
@@ -261,6 +262,21 @@ async def test_nobody_to_play_with_is_not_applicable_and_the_run_incomplete(
     results = await run(tmp_path, [server_case, case()])
     assert {result.verdict for result in results.results} == {Verdict.NOT_APPLICABLE}
     assert results.exit_code == 3
+
+
+async def test_a_run_that_is_broken_off_is_incomplete_and_keeps_what_it_has(
+    tmp_path: Path,
+) -> None:
+    steps = [*({step.verb: step.arguments} for step in case().steps)]
+    endless = case(steps=[*steps, {"peer.accept": {"as": "c"}}])
+    plan = Plan([case(), endless], [driver(tmp_path, GOOD)], None, tmp_path, tmp_path, jobs=1)
+    first = asyncio.Event()
+    task = asyncio.create_task(run_plan(plan, lambda _: first.set()))
+    await first.wait()
+    task.cancel()
+    results = await task
+    assert [result.verdict for result in results.results] == [Verdict.PASS]
+    assert (results.complete, results.exit_code) == (False, 3)
 
 
 async def test_a_known_failure_is_played_and_green(tmp_path: Path) -> None:

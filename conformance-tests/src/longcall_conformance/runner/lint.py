@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from .vocabulary import CHECKS, PREDEFINED, VERBS
+from .vocabulary import CHECKS, PREDEFINED, VERBS, Word
 
 JsonObject = dict[str, Any]
 
@@ -79,6 +79,7 @@ class _Lint:
             raise self._refused(where, "there is no such verb")
         self._arguments(where, arguments, word.required, (*word.optional, "accepted"))
         self._variables(where, arguments)
+        self._alternatives(where, word, arguments)
         for key in word.uses:
             name = arguments.get(key)
             if name is None:
@@ -98,6 +99,11 @@ class _Lint:
         for name in arguments.get("bind", {}):
             self._bound.add(name)
             self._binds[name] = where
+
+    def _alternatives(self, where: str, word: Word, arguments: JsonObject) -> None:
+        for other in arguments.get("or", ()):
+            if not isinstance(other, dict) or not other or set(other) - {*word.every, "or"}:
+                raise self._refused(where, "`or` is a list of other arguments of the same verb")
 
     def _arguments(
         self, where: str, arguments: Any, required: tuple[str, ...], optional: tuple[str, ...]

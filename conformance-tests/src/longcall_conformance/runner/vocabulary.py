@@ -29,6 +29,11 @@ class Word:
     defines: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
 
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All arguments."""
+        return (*self.required, *self.optional)
+
 
 @dataclass(frozen=True)
 class Verb(Word):
