@@ -51,6 +51,10 @@ def test_several_keys_stand_in_one_text_of_pem() -> None:
     assert [key.algorithm for key in pem_keys(text)] == [Algorithm.EDDSA, Algorithm.RS256]
 
 
+def test_line_ends_of_pem_may_be_written_out() -> None:
+    assert pem_keys(pem(RSA).replace("\n", "\\n")) == pem_keys(pem(RSA))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -58,7 +62,7 @@ def test_several_keys_stand_in_one_text_of_pem() -> None:
         ("gibberish", "no public key in PEM"),
         (pem(RSA).replace("-----END PUBLIC KEY-----", ""), "no public key in PEM"),
         (pem(RSA).replace("M", "!"), "is not a public key in PEM"),
-        (pem(RSA).replace("PUBLIC KEY", "CERTIFICATE"), "CERTIFICATE is not a public key"),
+        (pem(RSA).replace("PUBLIC KEY", "CERTIFICATE"), "a certificate: openssl x509"),
         (private_pem(EC), "a private key"),
         (f"{pem(RSA)}{private_pem(EC)}", "a private key"),
         (pem(WEAK_RSA.public_key()), "from 2048 to 8192 bits, this one has 1024"),

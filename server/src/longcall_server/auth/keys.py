@@ -101,9 +101,14 @@ def public_key(material: object, kid: str | None = None) -> Key:
 def pem_keys(text: str) -> tuple[Key, ...]:
     """The public keys of a text, one or more PEM blocks; raises `KeyProblem` for any other text."""
     keys = []
-    for block in _PEM.finditer(text):
+    # Where a variable cannot hold line ends they are often written out.
+    for block in _PEM.finditer(text.replace("\\n", "\n")):
         if "PRIVATE" in block[1]:
             raise KeyProblem("this is a private key; the server needs the public key of it alone")
+        if "CERTIFICATE" in block[1]:
+            raise KeyProblem(
+                "this is a certificate: openssl x509 -in FILE -noout -pubkey prints its public key"
+            )
         try:
             keys.append(public_key(load_pem_public_key(block[0].encode())))
         except (ValueError, TypeError, UnsupportedAlgorithm):
