@@ -24,6 +24,7 @@ PLANTED = {
     "demo": ("longcall_server/planted.py", "import longcall_demo"),
     "server-layers": ("longcall_server/executor/executor.py", "import longcall_server.requests"),
     "server-core": ("longcall_server/core/planted.py", "import asyncio"),
+    "server-auth": ("longcall_server/auth/claims.py", "import longcall_server.auth.fetching"),
     "server-requests": ("longcall_server/quick.py", "import longcall_server.worker"),
     "server-gateway": ("longcall_server/gateway/planted.py", "import longcall_server.executor"),
     "server-executor": ("longcall_server/executor/executor.py", "import longcall_server.bus.base"),
