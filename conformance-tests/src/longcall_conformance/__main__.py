@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import __version__, commands
 from .referee.checker import check
+from .referee.fault_proxy import command as fault_proxy
 from .runner.lint import CaseRefused
 from .runner.places import SUITE
 from .runner.results import ResultsRefused
@@ -66,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(do=commands.report)
     report.add_argument("results", type=Path, metavar="RESULTS", help="a results.json")
     report.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML there")
+    proxy = add("proxy", help="make faults between clients and a server", epilog=fault_proxy.CODES)
+    proxy.set_defaults(do=fault_proxy.run)
+    fault_proxy.add_arguments(proxy)
     judge = add("judge", help="what is wrong with a run, by the observation files of its clients")
     judge.set_defaults(do=_judge)
     judge.add_argument("files", nargs="+", type=Path, metavar="FILE")

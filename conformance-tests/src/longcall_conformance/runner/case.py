@@ -154,6 +154,14 @@ def _case(document: JsonObject, variant: JsonObject, *, control: bool) -> Case:
     variables = {**variant, **fill(chosen, variant, partial=True)}
     filled = fill(document["steps"], variables, partial=True)
     steps = [Step(*next(iter(step.items()))) for step in filled]
+    for number, step in enumerate(steps, 1):
+        inspect = VERBS[step.verb].inspect
+        try:
+            if inspect is not None:
+                inspect(step.arguments)
+        except ValueError as error:
+            where = f"{document['case']}: step {number} ({step.verb})"
+            raise CaseRefused(f"{where}: {error}") from None
     if control:
         rejecting = next(n for n, step in enumerate(steps, 1) if "accepted" in step.arguments)
         del steps[rejecting:]

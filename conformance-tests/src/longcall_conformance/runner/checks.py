@@ -77,6 +77,29 @@ def _connections(play: Play, wanted: JsonObject) -> str | None:
     return None
 
 
+def _crossed(play: Play, wanted: JsonObject) -> str | None:
+    numbered = f"{wanted['on']}.{wanted['connection']}" if "connection" in wanted else None
+    found = [
+        frame["message"]
+        for frame in play.trace.frames
+        if frame["what"] == wanted["direction"]
+        and frame["connection"].rpartition(".")[0] == wanted["on"]
+        and numbered in (None, frame["connection"])
+        and frame["message"].get("type") == wanted["type"]
+        and matches(frame["message"], wanted.get("match", {}))
+    ]
+    return _compare(found, wanted)
+
+
+def _proxied(play: Play, wanted: JsonObject) -> str | None:
+    proxy = play.proxy(wanted["on"])
+    seen = {"open": proxy.open_count, "total": proxy.connections}
+    for name in ("open", "total"):
+        if name in wanted and seen[name] != wanted[name]:
+            return f"{name} is {seen[name]}, not {wanted[name]}"
+    return None
+
+
 def _report(play: Play, wanted: JsonObject) -> str | None:
     if play.server is None:
         return "there is no server under test in this case"
@@ -98,5 +121,7 @@ _KINDS: dict[str, Callable[[Play, JsonObject], str | None]] = {
     "events": _events,
     "frames": _frames,
     "connections": _connections,
+    "crossed": _crossed,
+    "proxied": _proxied,
     "report": _report,
 }

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ..referee.connection import Ended, RefereeConnection
+from ..referee.fault_proxy import FaultProxy
 from ..referee.handshake import HandshakeRefused
 from ..referee.scripted_server import ScriptedServer
 from ..referee.tokens import token_set
@@ -57,6 +58,7 @@ class Play:
         """What the case permits and does not prefer, and was seen."""
         self.background: set[asyncio.Task[None]] = set()
         """What goes on beside the steps; ended with the play."""
+        self.proxies: dict[str, FaultProxy] = {}
         self._driver = driver
         if driver is not None:
             driver.on_event = self.take_event
@@ -166,6 +168,9 @@ class Play:
         await asyncio.gather(*self.background, return_exceptions=True)
         for connection in self._connections.values():
             await connection.close()
+        for name, proxy in self.proxies.items():
+            await proxy.stop()
+            self.trace.unmet += [f"{name}: {text}" for text in proxy.unmet()]
         if self.peer is not None:
             await self.peer.stop()
 
@@ -231,6 +236,10 @@ class Play:
         if self.server is None:
             raise StepFailed("the case has no server under test")
         return self.server
+
+    def proxy(self, alias: str) -> FaultProxy:
+        """The fault proxy that the case calls `alias`."""
+        return self.proxies[alias]
 
     def keep(self, alias: str, connection: RefereeConnection) -> None:
         """Gives a connection the name that the case has for it."""

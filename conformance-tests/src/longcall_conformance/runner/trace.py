@@ -6,7 +6,8 @@
 - progress grows by (attempt, version);
 - an SDK has one socket at a time, but while it moves after `goaway`;
 - no token stands in anything that a driver said;
-- whoever speaks to the referee keeps to RFC 6455, frame by frame.
+- whoever speaks to the referee keeps to RFC 6455, frame by frame;
+- every fault that a proxy was given has happened.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Trace:
     marks: dict[str, int] = field(default_factory=dict)
     """How many driver events there were when a fault was made, by its verb."""
     most_open: int = 0
+    unmet: list[str] = field(default_factory=list)
+    """Faults that a proxy should have made and has not."""
 
 
 def violations(trace: Trace, secrets: list[str]) -> list[str]:
@@ -51,6 +54,7 @@ def violations(trace: Trace, secrets: list[str]) -> list[str]:
         for frame in trace.frames
         if frame["what"] == "violation"
     ]
+    found += trace.unmet
     said = json.dumps(trace.events)
     if any(secret in said for secret in secrets):
         found.append("a token stands in what the driver said")

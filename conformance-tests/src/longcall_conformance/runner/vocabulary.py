@@ -42,6 +42,8 @@ class Verb(Word):
     action: Action = field(kw_only=True)
     feature: str | None = field(default=None, kw_only=True)
     """What a driver must have for it, beyond what all have."""
+    inspect: Callable[[JsonObject], object] | None = field(default=None, kw_only=True)
+    """Raises `ValueError` for arguments that cannot be, when the case is loaded."""
 
 
 VERBS: dict[str, Verb] = {}
@@ -55,12 +57,15 @@ def verb(
     defines: tuple[str, ...] = (),
     uses: tuple[str, ...] = (),
     feature: str | None = None,
+    inspect: Callable[[JsonObject], object] | None = None,
 ) -> Callable[[Action], Action]:
     """Enters a function as the verb `name` of steps."""
 
     def enter(action: Action) -> Action:
         assert name not in VERBS, name
-        VERBS[name] = Verb(required, optional, defines, uses, action=action, feature=feature)
+        VERBS[name] = Verb(
+            required, optional, defines, uses, action=action, feature=feature, inspect=inspect
+        )
         return action
 
     return enter
@@ -75,6 +80,12 @@ CHECKS: dict[str, Word] = {
     "frames": Word(("type",), ("on", "match", "count", "at_least", "select", "equals")),
     # Sockets of the SDK at the scripted server.
     "connections": Word((), ("open", "most_open", "total")),
+    # Frames that came to a fault proxy, whatever became of them, and sockets of clients at it.
+    "crossed": Word(
+        ("on", "direction", "type"),
+        ("match", "connection", "count", "at_least", "select", "equals"),
+    ),
+    "proxied": Word(("on",), ("open", "total")),
     # The rows and the summary of a report, counted anew from its source file.
     "report": Word(("handle", "fixture", "group_by")),
 }

@@ -18,10 +18,10 @@ from ..vocabulary import verb
 JsonObject = dict[str, Any]
 
 
-@verb("raw.open", required=("as",), optional=("headers",), defines=("as",))
+@verb("raw.open", required=("as",), optional=("headers", "url"), defines=("as",))
 async def open_session(play: Play, arguments: JsonObject) -> None:
-    """Upgrades, says hello as alice and takes the welcome."""
-    name, url = arguments["as"], play.server_under_test().url
+    """Upgrades, says hello as alice and takes the welcome; at `url`, or the server's own."""
+    name, url = arguments["as"], arguments.get("url") or play.default_url()
     opened = await open_connection(
         url, name, play.trace.frames, headers=arguments.get("headers", {})
     )
