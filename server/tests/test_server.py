@@ -32,6 +32,11 @@ def test_without_a_list_of_names_only_a_server_on_loopback_is_strict(
     assert entrance_settings(settings(host=host, **given)).allowed_hosts == allowed
 
 
+def test_pages_that_are_being_written_here_are_let_in_in_dev_mode_alone() -> None:
+    assert entrance_settings(settings(), dev=True).loopback_origins
+    assert not entrance_settings(settings()).loopback_origins
+
+
 @pytest.mark.parametrize(
     ("given", "missing"), [("tls_cert", "--tls-key"), ("tls_key", "--tls-cert")]
 )

@@ -63,7 +63,8 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--dev",
         action="store_true",
-        help="make a key for this run if none is set, and print a token that may request anything",
+        help="make a key for this run if none is set, print a token that may request anything, and "
+        "let pages connect that this machine serves at any port",
     )
     serve.add_argument(
         "--no-worker",

@@ -48,10 +48,16 @@ _LAST_WORDS = 1.0
 
 
 class Server(Node):
-    """One server process; with `claims=False` durable requests are left to `WorkerNode`s."""
+    """One server process; with `claims=False` durable requests are left to `WorkerNode`s.
 
-    def __init__(self, settings: Settings, handlers: Handlers, *, claims: bool = True) -> None:
+    `dev`: pages that are being written on this machine may connect, whatever serves them.
+    """
+
+    def __init__(
+        self, settings: Settings, handlers: Handlers, *, claims: bool = True, dev: bool = False
+    ) -> None:
         super().__init__(settings, handlers, claims=claims, follows=True)
+        self._dev = dev
         self._authenticator = configured_authenticator(settings)
         self._tls = certificate(settings)
         self._ready = False
@@ -93,7 +99,7 @@ class Server(Node):
             bus=parts.bus,
             authenticator=self._authenticator,
             limits=limits,
-            settings=gateway_settings(settings, parts.files.root),
+            settings=gateway_settings(settings, parts.files.root, dev=self._dev),
             ready=lambda: self._ready and self._authenticator.is_ready,
         )
         self._resources.push_async_callback(self._authenticator.close)
@@ -170,7 +176,7 @@ def service_settings(settings: Settings) -> ServiceSettings:
     )
 
 
-def gateway_settings(settings: Settings, files: Path) -> GatewaySettings:
+def gateway_settings(settings: Settings, files: Path, *, dev: bool = False) -> GatewaySettings:
     """What the gateway needs to know."""
     return GatewaySettings(
         heartbeat_interval_ms=milliseconds(settings.heartbeat_interval),
@@ -184,7 +190,7 @@ def gateway_settings(settings: Settings, files: Path) -> GatewaySettings:
         progress_interval_ms=max(1, round(1000 / settings.progress_per_second)),
         compression=settings.compression,
         allow_query_token=settings.allow_query_token,
-        entrance=entrance_settings(settings),
+        entrance=entrance_settings(settings, dev=dev),
         connections=ConnectionLimits(
             total=connections_within_limits(settings.max_connections),
             per_address=settings.max_connections_per_address,
@@ -221,13 +227,14 @@ def exposure(settings: Settings) -> Iterator[str]:
         yield "and answers to any host name: name those that clients use in --allowed-hosts"
 
 
-def entrance_settings(settings: Settings) -> EntranceSettings:
+def entrance_settings(settings: Settings, *, dev: bool = False) -> EntranceSettings:
     """Who is let in. Where only this machine can connect, only its own names can be meant."""
     hosts = settings.allowed_hosts
     if not hosts and not is_loopback(settings.host):
         hosts = (ANY,)
     return EntranceSettings(
         allowed_origins=settings.allowed_origins,
+        loopback_origins=dev,
         allowed_hosts=hosts,
         trusted_proxies=settings.trusted_proxies,
     )

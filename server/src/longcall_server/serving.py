@@ -56,7 +56,7 @@ def serve(
     handlers = load_handlers(target)
     from longcall_server.server import Server  # noqa: PLC0415  (after the handlers were found)
 
-    server = Server(settings, handlers, claims=claims)
+    server = Server(settings, handlers, claims=claims, dev=dev)
 
     def ready() -> _Ready:
         store = f"store {settings.store}" + ("" if claims else ", no worker")

@@ -77,6 +77,20 @@ async def test_a_socket_that_is_idle_after_an_answer_is_closed(
         assert await idle.until_end() == b""
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    settings = GatewaySettings(body_timeout_ms=50)
+    async with gateway(handlers, tmp_path, settings=settings) as at, raw(at.port) as slow:
+        head = (
+            "POST /v1/announcements HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+            f"Authorization: Bearer {token('ann', 'admin')}\r\n\r\n{{"
+        )
+        answer = await slow.answer(head.encode())
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"application/problem+json" in answer
+
+
 async def test_a_socket_too_many_is_closed_before_it_says_anything(
     handlers: Handlers, tmp_path: Path
 ) -> None:

@@ -110,6 +110,25 @@ def test_a_page_is_let_in_if_its_origin_is_the_servers_own_or_listed(
     assert AllowedOrigins(listed).allows(origin, OWN) is allowed
 
 
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("http://localhost:5173", True),
+        ("https://app.localhost", True),
+        ("http://127.0.0.1:3000", True),
+        ("http://[::1]:3000", True),
+        ("http://localhost.example.com", False),
+        ("http://10.0.0.1:3000", False),
+        ("null", False),
+    ],
+)
+def test_a_page_that_is_being_written_here_is_let_in_where_that_is_wanted(
+    origin: str, allowed: bool
+) -> None:
+    assert AllowedOrigins(loopback=True).allows(origin, OWN) is allowed
+    assert not AllowedOrigins().allows(origin, OWN)
+
+
 def test_a_server_without_a_readable_name_of_its_own_is_nobodys_origin() -> None:
     assert not AllowedOrigins().allows("garbage", "http://")
     assert not AllowedOrigins().allows("null", "http://")

@@ -62,6 +62,14 @@ class Server:
             assert (await answer(socket))["type"] == "welcome"
             yield socket
 
+    async def post(self, path: str, body: bytes, encoding: str) -> int:
+        """The status of a route that reads a body."""
+        bearer = token(permissions=("admin",))
+        headers = {"Authorization": f"Bearer {bearer}", "Content-Encoding": encoding}
+        url = str(self._process.ready["http_url"]) + path
+        async with self._session.post(url, data=body, headers=headers) as response:
+            return response.status
+
     @contextlib.contextmanager
     def growing_less_than(self, size: int) -> Iterator[None]:
         """The most memory that the process ever had grows by less than this meanwhile."""
@@ -191,6 +199,18 @@ async def test_frames_that_lie_about_their_size_cost_nothing(tmp_path: Path) -> 
                 async with server.connection() as other:
                     await other.send_str('{"type":"ping"}')
                     assert await answer(other) == {"type": "pong"}
+
+
+@pytest.mark.parametrize("encoding", ["deflate", "gzip"])
+async def test_a_compressed_body_is_measured_by_what_it_holds(
+    tmp_path: Path, encoding: str
+) -> None:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
+    parts = [compressor.compress(bytes(1 << 20)) for _ in range(GIB >> 20)]
+    bomb = b"".join((*parts, compressor.flush()))
+    async with bombed(tmp_path) as server:
+        with server.growing_less_than(ROOM):
+            assert await server.post("/v1/announcements", bomb, encoding) == 413
 
 
 def masked(first: int, payload: bytes) -> bytes:

@@ -14,6 +14,7 @@ from longcall_server.announcements import refused_to
 from longcall_server.answers import Refused
 from longcall_server.bus.base import Announcement
 from longcall_server.core.codes import ErrorCode
+from longcall_server.gateway.bodies import text_of
 from longcall_server.gateway.callers import caller
 from longcall_server.gateway.context import GATEWAY, Gateway
 from longcall_server.gateway.problems import problem, problem_of
@@ -35,7 +36,7 @@ async def announce(request: web.Request) -> web.Response:
         # What nobody may send is not read either.
         return problem_of(forbidden.error)
     try:
-        text = (await request.read()).decode()
+        text = await text_of(request)
     except UnicodeDecodeError:
         return problem(ErrorCode.VALIDATION_ERROR, "The body is not UTF-8.")
     sent = gateway.announcer.announce(principal, text)

@@ -41,6 +41,8 @@ class GatewaySettings:
     """How long a reader may take nothing of what waits for it."""
     close_timeout_ms: int = 3_000
     """How long a closing connection may take to send what is left and to say goodbye."""
+    body_timeout_ms: int = 30_000
+    """How long the body of an HTTP request may take."""
     poll_ms: int = 5_000
     """How often a followed log is read without a wake-up (PROTOCOL 10.34)."""
     send_buffer_bytes: int = 1_048_576

@@ -28,6 +28,8 @@ class EntranceSettings:
 
     allowed_origins: tuple[str, ...] = ()
     """Origins of pages beside the server's own; `*`: all."""
+    loopback_origins: bool = False
+    """Whether pages of the browser's own machine are let in, at whatever port."""
     allowed_hosts: tuple[str, ...] = (ANY,)
     """Names of this server beside those of its machine; `*`: all; `*.example.com`: all below."""
     trusted_proxies: tuple[Network, ...] = ()
@@ -38,7 +40,7 @@ class Entrance:
     """The check, with what it goes by."""
 
     def __init__(self, settings: EntranceSettings) -> None:
-        self.origins = AllowedOrigins(settings.allowed_origins)
+        self.origins = AllowedOrigins(settings.allowed_origins, loopback=settings.loopback_origins)
         self.hosts = AllowedHosts(settings.allowed_hosts)
         self.proxies = TrustedProxies(settings.trusted_proxies)
 

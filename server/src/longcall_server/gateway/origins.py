@@ -15,11 +15,13 @@ class AllowedOrigins:
     """The origins whose pages may use this server: its own, and those of a list.
 
     `*` in the list allows all of them, `null` too, which is otherwise allowed only where it is
-    listed: any page can make itself one without an origin.
+    listed: any page can make itself one without an origin. With `loopback` pages that the browser's
+    own machine serves are allowed too, at whatever port.
     """
 
-    def __init__(self, listed: Iterable[str] = ()) -> None:
+    def __init__(self, listed: Iterable[str] = (), *, loopback: bool = False) -> None:
         self._listed = frozenset(listed)
+        self._loopback = loopback
 
     def allows(self, origin: str, own: str) -> bool:
         """Whether a page of `origin`, the text of the header, may use the server whose own origin
@@ -29,7 +31,10 @@ class AllowedOrigins:
         normal = normal_origin(origin)
         if normal is None:
             return False
-        return normal in self._listed or normal == normal_origin(own)
+        if normal in self._listed or normal == normal_origin(own):
+            return True
+        host = split_host(normal.partition("://")[2])
+        return self._loopback and host is not None and is_loopback(host[0])
 
 
 class AllowedHosts:
