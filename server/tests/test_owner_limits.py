@@ -196,6 +196,18 @@ async def test_a_connection_has_a_limit_of_its_own_and_gives_all_back_at_its_end
     assert memory.held == 0
 
 
+async def test_nothing_can_be_given_back_by_who_holds_nothing() -> None:
+    memory = PendingMemory(100)
+    share = Share(memory, 100)
+    share.owner = "ann"
+    share.give_back(0)
+    assert share.take(60)
+    share.give_back(0)
+    share.give_back(60)
+    share.close()
+    assert memory.held == 0
+
+
 @pytest.mark.parametrize("turns", range(4))
 async def test_who_gives_up_waiting_leaves_nothing_behind(turns: int) -> None:
     memory = PendingMemory(100_000)

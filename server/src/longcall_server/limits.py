@@ -270,7 +270,7 @@ class Share:
 
     def give_back(self, size: int) -> None:
         """Something was decided, or is not taken on."""
-        if self._is_closed:
+        if self._is_closed or not size:
             return
         self._held -= size
         self._memory.give_back(self.owner, size)
@@ -279,8 +279,7 @@ class Share:
 
     def close(self) -> None:
         """The connection has ended: everything is given back."""
-        if self._held:
-            self.give_back(self._held)
+        self.give_back(self._held)
         self._is_closed = True
 
     def _fits(self, size: int) -> bool:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,28 @@ async def test_a_quick_request_holds_its_memory_until_it_is_answered(
         assert (await peer.receive())["type"] == "response"
         await peer.pinged()
         assert memory.held == 0
+
+
+async def test_a_quick_request_that_is_promoted_gives_its_memory_back_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, gate = Handlers(), asyncio.Event()
+
+    @made.register("quick_wait", durable=False, sync_window=timedelta(0))
+    async def quick_wait(ctx: RequestContext, payload: JsonValue) -> None:
+        await gate.wait()
+
+    async with gateway(made, tmp_path) as at:
+        peer = await at.welcomed()
+        await peer.request("quick_wait", "x" * 50_000)
+        assert (await peer.receive())["type"] == "acknowledgment"
+        gate.set()
+        await peer.until(is_terminal)
+        await peer.pinged()
+        (connection,) = connections(at)
+        assert (connection._share.held, at.app[GATEWAY].memory.held) == (0, 0)
+    gc.collect()  # what a task has raised is told when the task is forgotten
+    assert caplog.records == []
 
 
 @pytest.mark.clause("6.4.2", "10.45.10")
