@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 from aiohttp import hdrs
-from yarl import URL
 
 from longcall_server.auth.errors import KeyProblem
 
@@ -19,8 +19,10 @@ class Document:
     """`await document()` gets it. It follows no redirect and waits for ever: bound the time."""
 
     def __init__(self, url: str) -> None:
-        self._url = URL(url)
-        self.name = str(self._url.with_user(None).with_query(None).with_fragment(None))
+        self._url = url
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        self.name = urlunsplit((parts.scheme, host, parts.path, "", ""))
         """The URL without what may be secret in it."""
 
     async def __call__(self) -> bytes:
