@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from longcall_conformance.runner import link
 from longcall_conformance.runner.baseline import Baseline
 from longcall_conformance.runner.case import Case, parse_case
 from longcall_conformance.runner.drivers import DriverCommand
@@ -182,6 +183,24 @@ async def test_what_is_no_message_is_an_error_of_the_harness(
 async def test_what_is_left_behind_fails(tmp_path: Path) -> None:
     body = GOOD.replace("answer(command)", 'answer(command, leaks=["a socket"])')
     assert (await verdict(tmp_path, body)).findings == ("left behind: a socket",)
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("pass", "it does not end after bye"),
+        ("sys.exit(1)", "it ended with exit code 1"),
+    ],
+)
+async def test_one_that_does_not_end_well_is_found_behind_the_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, told: str
+) -> None:
+    monkeypatch.setattr(link, "END_SECONDS", 1)
+    results = await run(tmp_path, [case()], driver(tmp_path, GOOD.replace("sys.exit(0)", end)))
+    passed, ended = results.results
+    assert passed.verdict is Verdict.PASS
+    assert (ended.case, ended.verdict) == ("client/driver/bye", Verdict.FAIL)
+    assert told in ended.findings[0]
 
 
 async def test_one_that_cannot_be_started_is_a_crash(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class Case:
     server: JsonObject = field(default_factory=dict)
     variant: dict[str, Any] = field(default_factory=dict)
     fired: tuple[str, ...] = ()
-    seconds: int = 20
+    seconds: int = 30
     needs: tuple[str, ...] = ()
     control: bool = False
     """Whether the defect is switched off: played to the step that rejects, which must not."""
@@ -175,7 +175,7 @@ def _case(document: JsonObject, variant: JsonObject, *, control: bool) -> Case:
         server=document.get("server", {}),
         variant=variant,
         fired=() if control else tuple(document.get("fired", ())),
-        seconds=document.get("seconds", 20),
+        seconds=document.get("seconds", 30),
         needs=tuple(document.get("needs", ())),
         control=control,
     )

@@ -155,19 +155,20 @@ class Driver:
         self._names.clear()
         return list(leaks)
 
-    async def stop(self) -> str | None:
-        """Says bye and waits for its end; returns what was wrong with that."""
-        wrong = None
+    async def stop(self, *, kill: bool = False) -> str | None:
+        """Says bye and waits for its end, or kills it; returns what was wrong with that."""
+        wrong = "it was killed" if kill else None
         try:
-            if self._writer is not None and self.failure is None:
+            if self._writer is not None and self.failure is None and not kill:
                 async with asyncio.timeout(RESET_SECONDS):
-                    await self.ask("bye")
+                    leaks = (await self.ask("bye"))["leaks"]
+                wrong = f"left behind at bye: {', '.join(leaks)}" if leaks else None
         except TimeoutError:
             wrong = "it does not answer bye"
         except (DriverCrash, ProtocolBroken, CommandFailed) as error:
             wrong = f"bye: {error}"
-        if not await self._link.close(kill=wrong is not None or self.failure is not None):
-            wrong = "it does not end after bye"
+        killed = kill or wrong is not None or self.failure is not None
+        wrong = await self._link.close(kill=killed) or wrong
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

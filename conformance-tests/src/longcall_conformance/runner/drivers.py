@@ -52,7 +52,7 @@ class DriverPool:
                     self.about = driver.about
                 yield driver
             except BaseException:
-                await driver.stop()
+                await driver.stop(kill=True)
                 raise
             if driver.failure is None:
                 self._idle.append(driver)
@@ -82,4 +82,9 @@ class DriverPools:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await self.stop()
+
+    async def stop(self) -> dict[str, list[str]]:
+        """Ends all drivers; returns what was wrong with that, by their names."""
+        wrong = await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        return {name: told for name, told in zip(self._pools, wrong, strict=True) if told}

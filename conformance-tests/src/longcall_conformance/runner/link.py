@@ -33,8 +33,8 @@ class Link(Protocol):
     async def ended(self) -> str:
         """Waits for its end; says how it ended."""
 
-    async def close(self, *, kill: bool) -> bool:
-        """Ends it, at once or after it said that it will; whether it ended by itself."""
+    async def close(self, *, kill: bool) -> str | None:
+        """Ends it, at once or after it said that it will; what was wrong with how it ended."""
 
     def wrote(self) -> str:
         """The last lines that it wrote to standard error."""
@@ -91,10 +91,10 @@ class _Process:
         code = await self.process.wait()
         return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
-    async def close(self, *, kill: bool) -> bool:
+    async def close(self, *, kill: bool) -> str | None:
         if self.process is None:
-            return True
-        ended = True
+            return None
+        wrong = None
         try:
             if kill:
                 self.process.kill()
@@ -103,13 +103,15 @@ class _Process:
         except ProcessLookupError:
             pass
         except TimeoutError:
-            ended = False
+            wrong = "it does not end after bye"
             self.process.kill()
         await self.process.wait()
+        if not kill and wrong is None and self.process.returncode != 0:
+            wrong = f"it ended with {await self.ended()} after bye"
         for task in self._readers:
             task.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
-        return ended
+        return wrong
 
     def wrote(self) -> str:
         return "".join(self._lines)
@@ -130,7 +132,7 @@ class Stdio:
     async def ended(self) -> str:
         return await self._process.ended()
 
-    async def close(self, *, kill: bool) -> bool:
+    async def close(self, *, kill: bool) -> str | None:
         return await self._process.close(kill=kill)
 
     def wrote(self) -> str:
@@ -177,12 +179,12 @@ class DialBack:
     async def ended(self) -> str:
         return await self._process.ended() if self._process is not None else "it hung up"
 
-    async def close(self, *, kill: bool) -> bool:
+    async def close(self, *, kill: bool) -> str | None:
         if self._writer is not None:
             self._writer.close()
             with contextlib.suppress(ConnectionError, OSError):
                 await self._writer.wait_closed()
-        return True if self._process is None else await self._process.close(kill=kill)
+        return None if self._process is None else await self._process.close(kill=kill)
 
     def wrote(self) -> str:
         return self._process.wrote() if self._process is not None else ""

@@ -95,10 +95,12 @@ class Play:
 
     async def _do(self, number: int, step: Step) -> None:
         try:
-            async with asyncio.timeout(self.case.seconds):
+            async with asyncio.timeout(self._patience(step)):
                 await self._unless_crashed(self._action(step))
         except TimeoutError:
-            raise await self._silence(f"step {number} ({step.verb})") from None
+            raise await self._silence(
+                f"step {number} ({step.verb})", self._patience(step)
+            ) from None
         except (StepFailed, Ended, CommandFailed, HandshakeRefused) as error:
             raise StepFailed(f"step {number} ({step.verb}): {error}") from None
 
@@ -115,7 +117,7 @@ class Play:
             async with asyncio.timeout(self.case.seconds):
                 await self._unless_crashed(_first(work, *watch))
         except TimeoutError:
-            raise await self._silence(where) from None
+            raise await self._silence(where, self.case.seconds) from None
         finally:
             stopped = work.cancel()
             await _cancel(work, *watch)
@@ -154,9 +156,12 @@ class Play:
         finally:
             await _cancel(work, failed)
 
-    async def _silence(self, where: str) -> StepFailed | DriverHang:
+    def _patience(self, step: Step) -> int:
+        return max(self.case.seconds, VERBS[step.verb].patience)
+
+    async def _silence(self, where: str, seconds: int) -> StepFailed | DriverHang:
         """What it means that nothing came: a driver that answers has nothing to tell."""
-        told = f"{where}: nothing came in {self.case.seconds} s"
+        told = f"{where}: nothing came in {seconds} s"
         if self._driver is None or await self._driver.answers():
             return StepFailed(told)
         return DriverHang(f"{told}, and the driver does not answer any more")

@@ -80,7 +80,10 @@ async def run_plan(plan: Plan, on_result: Callable[[Result], None]) -> Results:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    results = [done[number] for number in sorted(done)]
+        ends = [_bad_end(subject, wrong) for subject, wrong in (await pools.stop()).items()]
+    for result in ends:
+        on_result(result)
+    results = [*(done[number] for number in sorted(done)), *ends]
     every = plan.every_case or plan.cases
     plays = [(case.label, subject) for case in every for subject in plan.subjects(case)]
     today = datetime.datetime.now(datetime.UTC).date()
@@ -92,6 +95,22 @@ async def run_plan(plan: Plan, on_result: Callable[[Result], None]) -> Results:
         stale=plan.baseline.stale(plays, results, today),
         started_at=started,
         seconds=time.monotonic() - clock,
+    )
+
+
+def _bad_end(subject: str, wrong: Sequence[str]) -> Result:
+    """A driver that does not end as it should: of no case, and not passed over."""
+    return Result(
+        case="client/driver/bye",
+        label="client/driver/bye",
+        control=False,
+        title="The driver ends after bye, with nothing left behind",
+        level="MUST",
+        requires=(),
+        subject=subject,
+        verdict=Verdict.FAIL,
+        seconds=0.0,
+        findings=tuple(wrong),
     )
 
 

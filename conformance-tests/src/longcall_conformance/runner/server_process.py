@@ -20,8 +20,9 @@ from typing import Any
 from .manifest import Manifest
 from .under_test import How, ServerFailed
 
-READY_SECONDS = 30
-STOP_SECONDS = 45
+READY_SECONDS = 120
+"""Liveness alone: a machine may be busy with much else."""
+STOP_SECONDS = 60
 
 
 class ServerProcess:

@@ -44,6 +44,8 @@ class Verb(Word):
     """What a driver must have for it, beyond what all have."""
     inspect: Callable[[JsonObject], object] | None = field(default=None, kw_only=True)
     """Raises `ValueError` for arguments that cannot be, when the case is loaded."""
+    patience: int = field(default=0, kw_only=True)
+    """Seconds that it may take at least, however impatient the case is."""
 
 
 VERBS: dict[str, Verb] = {}
@@ -58,13 +60,21 @@ def verb(
     uses: tuple[str, ...] = (),
     feature: str | None = None,
     inspect: Callable[[JsonObject], object] | None = None,
+    patience: int = 0,
 ) -> Callable[[Action], Action]:
     """Enters a function as the verb `name` of steps."""
 
     def enter(action: Action) -> Action:
         assert name not in VERBS, name
         VERBS[name] = Verb(
-            required, optional, defines, uses, action=action, feature=feature, inspect=inspect
+            required,
+            optional,
+            defines,
+            uses,
+            action=action,
+            feature=feature,
+            inspect=inspect,
+            patience=patience,
         )
         return action
 
