@@ -208,7 +208,9 @@ async def _judge(
         f" {tally.connections} connections in {seconds:.0f} s:"
         f" {tally.mutations / seconds:.0f} mutations a second"
     )
-    print(f"{tally.answers} answers, {tally.refusals} of them refusals; close codes {ends}")
+    types = ", ".join(f"{kind}: {count}" for kind, count in tally.types.most_common())
+    print(f"{tally.answers} answers, {tally.refusals} of them refusals: {types}")
+    print(f"close codes: {ends}")
     print(f"codes of one error in fifty: {dict(sorted(tally.codes.items()))}")
     print(
         f"memory: {memory.samples[0][1] / MIB:.0f} MiB at first, {memory.peak / MIB:.0f} at its"

@@ -43,6 +43,8 @@ class Tally:
     messages: int = 0
     connections: int = 0
     answers: int = 0
+    types: Counter[str] = field(default_factory=Counter)
+    """Of the answers."""
     refusals: int = 0
     ends: Counter[int | None] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
@@ -209,6 +211,7 @@ class _Line:
     def _look(self, payload: bytes) -> None:
         tally = self._tally
         tally.answers += 1
+        tally.types[payload[9 : payload.find(b'"', 9)].decode()] += 1
         if b'"INTERNAL_ERROR"' in payload:
             self._verdicts.find("no INTERNAL_ERROR", f"{self.name}: {payload[:400]!r}")
         if payload.startswith(b'{"type":"error"') and b'"seq":' not in payload[:200]:

@@ -154,9 +154,15 @@ def _merge(rng: Random, message: JsonObject, stock: Stock) -> None:
     message.update(vocabulary.message(rng, stock))
 
 
+def _payload(rng: Random, message: JsonObject, stock: Stock) -> None:
+    """What any server takes: another payload, or a member that nobody knows."""
+    key = "payload" if message.get("type") == "request" else "later"
+    message[key] = vocabulary.value(rng, 4)
+
+
 _CHANGES: tuple[Callable[[Random, JsonObject, Stock], str | None], ...] = (
     *(_replace, _replace, _replace, _remove, _remove, _add, _rename, _retype),
-    *(_number, _nest, _widen, _swap_id, _swap_id, _merge),
+    *(_number, _nest, _widen, _swap_id, _swap_id, _merge, *[_payload] * 6),
 )
 
 
