@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import secrets
 import shutil
@@ -34,6 +35,7 @@ IDS = 300
 MOST_MEMORY = 512 * MIB
 MOST_GROWTH = 48 * MIB
 """In the second half, by the line that fits best."""
+_YEAR_2100 = 4_102_444_800
 _SHOWN = 20
 _TOLD_EVERY = 20
 
@@ -69,7 +71,8 @@ def main() -> int:
 
 
 async def _run(options: argparse.Namespace, seed: int) -> Verdicts:
-    secret = secrets.token_hex(32)
+    # Tokens are in the messages, and those follow from the seed.
+    secret = hashlib.sha256(f"hostile {seed}".encode()).hexdigest()
     verdicts = Verdicts()
     manifest = Manifest.load(HERE / "server.yaml")
     server = ServerProcess(manifest, {"handlers": options.handlers}, HERE, secret)
@@ -110,8 +113,7 @@ async def _limits(url: str, secret: str) -> int:
 
 
 def _token(secret: str, sub: str, tenant: str, permissions: list[str]) -> str:
-    day = int(time.time()) + 24 * 3600
-    return sign(claims(sub, tenant, exp=day, permissions=permissions), secret)
+    return sign(claims(sub, tenant, exp=_YEAR_2100, permissions=permissions), secret)
 
 
 # --- The hostile ----------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ def _stocks(secret: str) -> list[Stock]:
     tenants = ("acme", "evil", "t3", "t4", "t5")
     people = [(f"m{number}", tenants[number % len(tenants)]) for number in range(OWNERS)]
     tokens = [_token(secret, sub, tenant, ["request:h.*"]) for sub, tenant in people]
-    good = claims("m0", "evil")
+    good = claims("m0", "evil", exp=_YEAR_2100)
     bad = (
         sign(good, "another-secret-another-secret-another"),
         sign({**good, "exp": 1}, secret),

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import subprocess
 import sys
 
 import pytest
 
+import environment
 import needs
 import run_tests
 from parts import Command, Part
@@ -103,3 +105,17 @@ def test_what_cannot_be_set_up_is_a_row_of_the_table() -> None:
     result = run_tests.set_up_one("python packages", fail, Verdict.FAILED)
 
     assert (result.verdict, result.notes) == (Verdict.FAILED, ["no space left"])
+
+
+def test_a_machine_that_cannot_install_the_fuzzer_is_told_where_that_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(profile: str) -> None:
+        raise subprocess.CalledProcessError(1, ["pip", profile])
+
+    monkeypatch.setattr(environment, "ensure", fail)
+    monkeypatch.setattr(environment, "PYTHON", "false")
+    assert run_tests.fuzzing_packages() == needs.missing("atheris")
+
+    monkeypatch.setattr(environment, "ensure", lambda profile: None)
+    assert run_tests.fuzzing_packages() is None

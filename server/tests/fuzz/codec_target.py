@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from fuzz.oracle import Bounds, Verdict, equal, judge, plain, resolve
+from fuzz.oracle import Bounds, Verdict, judge
+from fuzz.strict_json import equal, plain, resolve
 from longcall_server.core import ijson
 from longcall_server.core.codec import MessageBounds, decode_client_message, json_text
 from longcall_server.core.errors import MessageError

@@ -12,9 +12,9 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 
 from fuzz.codec_target import ALLOWED
-from fuzz.oracle import equal, plain
 from fuzz.script import Step, read_script
 from fuzz.session_model import HEARTBEAT_MS, HELLO_TIMEOUT_MS, Expected, Model
+from fuzz.strict_json import equal, plain
 from longcall_server.core.messages import Limits, ServerMessage, Software
 from longcall_server.core.session import (
     Close,

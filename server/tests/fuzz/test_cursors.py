@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longcall_server.core.cursors import Cursor
@@ -27,6 +27,7 @@ PLACES = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(FILTERS, PLACES, FILTERS)
 def test_a_cursor_leads_back_to_its_place_and_into_no_other_listing(
     where: ListFilter, place: tuple[int, str], elsewhere: ListFilter
@@ -40,6 +41,7 @@ def test_a_cursor_leads_back_to_its_place_and_into_no_other_listing(
         decode_cursor(elsewhere, cursor)
 
 
+@settings(deadline=None)
 @given(FILTERS, PLACES, st.integers(0, 200), st.text(max_size=3))
 def test_a_cursor_that_was_changed_is_none(
     where: ListFilter, place: tuple[int, str], at: int, put_in: str
@@ -56,6 +58,7 @@ def test_a_cursor_that_was_changed_is_none(
     assert found == place
 
 
+@settings(deadline=None)
 @given(FILTERS, st.text())
 def test_no_text_is_a_cursor_that_no_listing_gave(where: ListFilter, text: str) -> None:
     with pytest.raises(BadCursor):
@@ -82,6 +85,7 @@ class Report:
         return json.dumps({"attempt": self.attempt, "version": self.version})
 
 
+@settings(deadline=None)
 @given(
     length=st.integers(1, 12),
     position=st.integers(0, 12),

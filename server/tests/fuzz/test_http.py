@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from aiohttp.test_utils import make_mocked_request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longcall_server.gateway.http import _range
@@ -28,6 +28,7 @@ RANGES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(RANGES, st.integers(0, 30), st.sampled_from([None, '"abc"', '"other"', "abc", 'W/"abc"']))
 def test_a_range_is_the_bytes_that_it_names_or_it_is_ignored(
     text: str, size: int, condition: str | None
@@ -53,6 +54,7 @@ def test_a_range_is_the_bytes_that_it_names_or_it_is_ignored(
         assert 0 <= start < end <= size
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(blacklist_characters="\r\n\x00", codec="utf-8"), max_size=24))
 def test_a_bearer_token_is_what_follows_the_scheme(text: str) -> None:
     for header in (text, f"Bearer {text}", f"bearer  {text}", f"Basic {text}"):
