@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...referee.fault_proxy import FaultProxy, RulesRefused, parse_rules
+from ...referee.fault_proxy import FaultProxy, RulesRefused, parse_plan, parse_rules
 from ..play import Play, StepFailed
 from ..vocabulary import verb
 
 JsonObject = dict[str, Any]
 
 
-def _rules(arguments: JsonObject) -> None:
-    given = arguments.get("rules", [])
+def _plan(arguments: JsonObject) -> JsonObject:
+    given: JsonObject = {key: arguments[key] for key in ("rules", "random") if key in arguments}
+    return given or {"rules": []}
+
+
+def _inspect(arguments: JsonObject) -> None:
+    plan = {"rules": [arguments["rule"]]} if "rule" in arguments else _plan(arguments)
     try:
-        parse_rules([*given, arguments["rule"]] if "rule" in arguments else given)
+        parse_plan(plan)
     except RulesRefused as error:
         raise ValueError(str(error)) from None
 
@@ -26,15 +31,15 @@ def _rules(arguments: JsonObject) -> None:
 @verb(
     "proxy.start",
     required=("as", "bind"),
-    optional=("rules", "seed"),
+    optional=("rules", "random", "seed"),
     defines=("as",),
-    inspect=_rules,
+    inspect=_inspect,
 )
 async def start(play: Play, arguments: JsonObject) -> None:
     """Puts a proxy before the server; `bind: {through: $.url}` keeps where it listens."""
     proxy = FaultProxy(
         play.default_url(),
-        parse_rules(arguments.get("rules", [])),
+        parse_plan(_plan(arguments)),
         seed=arguments.get("seed", 0),
         record=play.trace.frames,
         name=arguments["as"],
@@ -44,7 +49,7 @@ async def start(play: Play, arguments: JsonObject) -> None:
     play.bind({"url": proxy.url}, arguments)
 
 
-@verb("proxy.add", required=("on", "rule"), uses=("on",), inspect=_rules)
+@verb("proxy.add", required=("on", "rule"), uses=("on",), inspect=_inspect)
 async def add(play: Play, arguments: JsonObject) -> None:
     """One more rule; it counts frames from now on."""
     (rule,) = parse_rules([arguments["rule"]])
