@@ -92,7 +92,9 @@ class _Lint:
             if key in arguments:
                 self._defined.add(arguments[key])
                 self._ended.pop(arguments[key], None)
-        if verb in ("raw.expect_end", "raw.expect_close", "peer.expect_end"):
+        if verb in ("raw.expect_end", "raw.expect_close", "peer.expect_end") or (
+            verb in ("raw.drop", "peer.drop") and arguments["how"] in ("fin", "reset")
+        ):
             self._ended[arguments["on"]] = where
         elif verb == "driver.close":
             self._ended[arguments["client"]] = where
@@ -215,7 +217,7 @@ class _Lint:
 
 def _looks_back(verb: str) -> bool:
     """Whether a verb may follow the end of what it names: what was seen before may be read."""
-    return verb in ("driver.event",)
+    return verb in ("driver.event", "raw.expect_end", "peer.expect_end")
 
 
 def _variables_of(node: Any) -> Iterator[str]:

@@ -21,6 +21,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
 
@@ -69,9 +70,9 @@ class Manifest:
     @classmethod
     def of_url(cls, url: str, handlers: Mapping[str, str], secret_env: str) -> Manifest:
         """A server that somebody else has started, and that nobody can stop."""
-        document = {
-            "name": url, "url": url, "handlers": dict(handlers), "jwt": {"secret_env": secret_env}
-        }  # fmt: skip
+        name = urlsplit(url).netloc
+        jwt = {"secret_env": secret_env}
+        document = {"name": name, "url": url, "handlers": dict(handlers), "jwt": jwt}
         return cls.parse(document, Path("--url"))
 
     @property

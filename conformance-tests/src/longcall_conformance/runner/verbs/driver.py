@@ -63,11 +63,16 @@ async def attach(play: Play, arguments: JsonObject) -> None:
 @verb("driver.cancel", required=("handle",), optional=("reason",), uses=("handle",))
 async def cancel(play: Play, arguments: JsonObject) -> None:
     """Does not wait: the server may have to answer in a later step (`cancel.done` tells)."""
+    await _later(play, "cancel", arguments, "handle")
+
+
+async def _later(play: Play, command: str, arguments: JsonObject, of: str) -> None:
+    """Has the driver do something that the peer must answer first; an event tells the reply."""
 
     async def wait() -> None:
-        done: JsonObject = {"ev": "cancel.done", "handle": arguments["handle"]}
+        done: JsonObject = {"ev": f"{command}.done", of: arguments[of]}
         try:
-            await play.ask("cancel", arguments)
+            done.update(await play.ask(command, arguments))
         except CommandFailed as error:
             done["err"] = error.error
         play.take_event(done)
@@ -92,13 +97,16 @@ async def snapshot(play: Play, arguments: JsonObject) -> None:
 @verb(
     "driver.list",
     required=("client",),
-    optional=("status", "action", "match", "bind"),
+    optional=("status", "action", "match", "bind", "later"),
     uses=("client",),
 )
 async def list_requests(play: Play, arguments: JsonObject) -> None:
-    """Walks the owner's requests to their end."""
-    asked = {key: value for key, value in arguments.items() if key not in ("match", "bind")}
-    play.expect(await play.ask("list", asked), arguments)
+    """Walks the owner's requests to their end; `later`: does not wait (`list.done` tells)."""
+    asked = {key: arguments[key] for key in ("client", "status", "action") if key in arguments}
+    if arguments.get("later"):
+        await _later(play, "list", asked, "client")
+    else:
+        play.expect(await play.ask("list", asked), arguments)
 
 
 @verb("driver.wait_state", required=("client", "state"), uses=("client",), feature="wait_state")
