@@ -102,7 +102,9 @@ async def snapshot(play: Play, arguments: JsonObject) -> None:
 )
 async def list_requests(play: Play, arguments: JsonObject) -> None:
     """Walks the owner's requests to their end; `later`: does not wait (`list.done` tells)."""
-    asked = {key: arguments[key] for key in ("client", "status", "action") if key in arguments}
+    asked: JsonObject = {
+        key: arguments[key] for key in ("client", "status", "action") if key in arguments
+    }
     if arguments.get("later"):
         await _later(play, "list", asked, "client")
     else:
