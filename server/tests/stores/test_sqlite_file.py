@@ -15,12 +15,13 @@ from longcall_server.stores.base import (
     DeadLetterFilter,
     IncompatibleStore,
     ListFilter,
+    Renewal,
     StoreUnavailable,
 )
 from longcall_server.stores.sqlite import SqliteStore, queues, reads, records, sweeps, writes
 from longcall_server.stores.sqlite.schema import APPLICATION_ID, VERSION
 from longcall_server.stores.suite import ManualClock
-from longcall_server.stores.suite.support import ALICE, BOB, START, key_of, progress
+from longcall_server.stores.suite.support import ALICE, BOB, LEASE_MS, START, key_of, progress
 
 
 async def test_a_new_file_and_its_folders_are_made_and_marked(tmp_path: Path) -> None:
@@ -291,3 +292,26 @@ async def test_no_question_reads_a_whole_table_or_sorts_it(
     full_scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step]
     assert not [step for step in full_scans if "requests" in step or "events" in step], plan
     assert not [step for step in plan if "TEMP B-TREE FOR ORDER BY" in step], plan
+
+
+@pytest.mark.clause("10.44.6", "10.47.4", "10.47.5")
+async def test_a_page_of_large_progress_ends_early_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(progress(1, 1).body)
+    monkeypatch.setattr(reads, "LISTING_BYTES", 3 * size)
+    async with scene_of(tmp_path / "x.db") as scene:
+        for number in range(8):
+            lease = await scene.running(f"r{number}")
+            await scene.store.renew([Renewal(lease, progress(1, 1))], lease_ms=LEASE_MS)
+            scene.clock.advance(1)
+        pages, cursor = list[list[str]](), None
+        while not pages or cursor is not None:
+            page = await scene.store.list(ListFilter(ALICE), limit=5, cursor=cursor)
+            pages.append([record.key.id for record in page.records])
+            cursor = page.next_cursor
+        assert pages == [["r7", "r6", "r5"], ["r4", "r3", "r2"], ["r1", "r0"]]
+        monkeypatch.setattr(reads, "LISTING_BYTES", 1)
+        alone = await scene.store.list(ListFilter(ALICE), limit=5)
+        assert [record.key.id for record in alone.records] == ["r7"]
+        assert alone.next_cursor is not None

@@ -35,6 +35,8 @@ _TOMBSTONE = """
 EVENTS = "SELECT seq, frame FROM events WHERE record_id = ? AND seq > ? ORDER BY seq"
 LISTING_STEP = 10_000
 """How many requests one step of a filtered listing looks at."""
+LISTING_BYTES = 4_194_304
+"""Progress that one page holds at most, but for a single request's."""
 _OWNER = "SELECT owner_id FROM owners WHERE tenant_id = ? AND sub = ?"
 
 
@@ -77,6 +79,7 @@ class Listing:
         self._limit = limit
         self._before = None if cursor is None else decode_cursor(where, cursor)
         self._records: list[Record] = []
+        self._bytes = 0
 
     def step(self, connection: sqlite3.Connection) -> None:
         """Looks at the next `LISTING_STEP` requests of the owner."""
@@ -92,9 +95,21 @@ class Listing:
             floor = connection.execute(query, (*values, LISTING_STEP - 1)).fetchone()
         query, values = listing_query(owner_id, where, self._before, floor)
         left = self._limit + 1 - len(self._records)
-        self._records += map(record_of, connection.execute(query, (*values, left)))
+        rows = connection.execute(query, (*values, left))
+        for row in rows:
+            self._take(record_of(row))
+            if len(self._records) > self._limit:
+                break
+        rows.close()
         self._before = floor
         self.is_over = floor is None or len(self._records) > self._limit
+
+    def _take(self, record: Record) -> None:
+        """Adds one to the page, which ends before what would make it too large."""
+        self._records.append(record)
+        self._bytes += 0 if record.progress is None else len(record.progress.body)
+        if self._bytes > LISTING_BYTES and len(self._records) > 1:
+            self._limit = len(self._records) - 1
 
     def page(self) -> Page:
         """What was found."""
