@@ -85,6 +85,24 @@ def test_what_is_not_legal_is_found_at_its_head(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
+def test_what_is_not_legal_is_found_where_it_comes_alone(name: str) -> None:
+    assert result([BAD[name]])[1] is not None
+
+
+def test_a_whole_message_that_comes_alone_within_another_one_is_found() -> None:
+    for size in (3, 300):
+        passed, defect = result([frame(0x01, 5), frame(0x81, size)])
+        assert (passed, defect) == (frame(0x01, 5), "A message begins within another one.")
+
+
+def test_a_message_that_comes_alone_leaves_the_next_head_where_it_is() -> None:
+    for size in (0, 125, 126, 300):
+        whole = frame(0x81, size)
+        assert result([whole, whole, whole + whole, whole[:4], whole[4:]])[1] is None
+        assert result([whole, frame(0x81, 1, masked=False)])[1] == "A frame of a client is masked."
+
+
+@pytest.mark.parametrize("name", BAD)
 def test_the_same_is_found_wherever_the_network_cuts(name: str) -> None:
     stream = frame(0x81, 3) + BAD[name][:200_000]
     whole = result([stream])

