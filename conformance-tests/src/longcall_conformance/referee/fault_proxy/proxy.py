@@ -58,7 +58,7 @@ class FaultProxy:
         self._relays: dict[asyncio.Task[None], Relay] = {}
         self._stories: list[JsonObject] = []
         self._fired: list[JsonObject] = []
-        self._counts = {"connections": 0, "faults": 0, "open_at_most": 0}
+        self._counts = {"connections": 0, "websockets": 0, "faults": 0, "open_at_most": 0}
         self._held: dict[str, list[tuple[Rule, list[int], asyncio.Event]]] = {}
         self._problems: list[str] = []
         self._changed = asyncio.Condition()
@@ -113,22 +113,16 @@ class FaultProxy:
         self._relays[task] = relay
         opened = sum(other.is_open for other in self._relays.values())
         self._counts["open_at_most"] = max(self._counts["open_at_most"], opened)
-        upgraded = asyncio.create_task(self._announce(relay))
         try:
             with contextlib.suppress(asyncio.CancelledError):
                 await relay.run(*self._server_at)
         finally:
-            upgraded.cancel()
             del self._relays[task]
             if relay.problem is not None:
                 self._problems.append(relay.problem)
             if len(self._stories) < MOST_TOLD:
                 self._stories.append(relay.story.as_json())
             self._wake()
-
-    async def _announce(self, relay: Relay) -> None:
-        await relay.upgraded.wait()
-        self._wake()
 
     def _wake(self) -> None:
         async def notify() -> None:
@@ -153,6 +147,11 @@ class FaultProxy:
                     if fitting[0] >= rule.until.nth:
                         event.set()
         return self._schedule.take(seen)
+
+    def upgraded(self) -> None:
+        """Counts a connection that has become a WebSocket."""
+        self._counts["websockets"] += 1
+        self._wake()
 
     def tell(self, rule: Rule, seen: Seen, detail: JsonObject) -> None:
         """Writes down that a fault is made."""
@@ -201,7 +200,7 @@ class FaultProxy:
 
         Raises `ValueError` where there is none.
         """
-        relays = [relay for relay in self._relays.values() if relay.upgraded.is_set()]
+        relays = [relay for relay in self._relays.values() if relay.is_websocket]
         if not relays:
             raise ValueError("there is no connection to cut")
         for relay in relays:
@@ -217,11 +216,7 @@ class FaultProxy:
     async def connected(self, number: int) -> None:
         """Waits until so many clients have had a WebSocket."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._upgrades() >= number)
-
-    def _upgrades(self) -> int:
-        stories = [*self._stories, *(relay.story.as_json() for relay in self._relays.values())]
-        return sum(story["status"] == 101 for story in stories)
+            await self._changed.wait_for(lambda: self._counts["websockets"] >= number)
 
     @property
     def open_count(self) -> int:

@@ -39,6 +39,9 @@ class Judge(Protocol):
     def take(self, seen: Seen) -> list[Rule]:
         """The faults that a frame meets."""
 
+    def upgraded(self) -> None:
+        """A connection has become a WebSocket."""
+
     def tell(self, rule: Rule, seen: Seen, detail: JsonObject) -> None:
         """A fault was made."""
 
@@ -108,7 +111,6 @@ class Relay:
         self, number: int, judge: Judge, client: _Side, *, seed: int, max_frame_bytes: int
     ) -> None:
         self.story = Story(number)
-        self.upgraded = asyncio.Event()
         self._judge = judge
         self._client = client
         self._server: _Side | None = None
@@ -182,7 +184,7 @@ class Relay:
         self.story.status = int(answer.split(b" ", 2)[1])
         if self.story.status != 101:
             return False
-        self.upgraded.set()
+        self._judge.upgraded()
         return True
 
     async def _both(self, pump: _Pump) -> None:
@@ -205,6 +207,11 @@ class Relay:
 
     def _sides(self) -> list[_Side]:
         return [self._client] + ([self._server] if self._server is not None else [])
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether the server has said 101."""
+        return self.story.status == 101
 
     def cut(self, how: str) -> None:
         """Ends the connection now, as `fin` or `reset`; or makes it a `blackhole`."""
