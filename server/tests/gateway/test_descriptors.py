@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import logging
 import resource
 
 import pytest
@@ -32,6 +33,7 @@ def test_the_limit_of_open_files_is_raised_as_far_as_connections_need_and_may(
     raised: int | None,
     possible: int,
 ) -> None:
+    caplog.set_level(logging.INFO)
     limits = [(soft, hard)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, given: limits.append(given))

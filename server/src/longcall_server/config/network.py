@@ -40,7 +40,7 @@ class NetworkSettings(BaseModel):
     compression: bool = Field(
         False, description="whether messages are compressed with clients that offer it"
     )
-    max_connections: int = Field(20_000, ge=1, description="connections of one server process")
+    max_connections: int = Field(16_000, ge=1, description="connections of one server process")
     max_connections_per_address: int = Field(
         2000, ge=1, description="connections of one address, an IPv6 /64 being one"
     )

@@ -28,7 +28,7 @@ def connections_within_limits(wanted: int) -> int:
             soft = raised
         if soft < needed:
             possible = max(1, soft - RESERVE)
-            _log.warning(
+            _log.info(
                 "it takes at most %d connections, not %d: "
                 "the process may have %d open files (ulimit -n)",
                 possible,

@@ -22,7 +22,7 @@ _SHARE = 4
 class ConnectionLimits:
     """How many there may be in one process."""
 
-    total: int = 20_000
+    total: int = 16_000
     per_address: int = 2_000
     per_owner: int = 1_000
     unidentified: int = 2_000
