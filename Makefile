@@ -6,7 +6,7 @@ FUZZ  = cd server/tests && $(CURDIR)/$(BIN)/python -m fuzz
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate conformance soak fuzz fuzz-merge hostile chaos drain stalled format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate conformance soak fuzz fuzz-merge hostile chaos drain stalled flood format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ drain: ## SIGTERM 50 times with requests running and queued: nobody sees an erro
 stalled: ## a reader stops at the level of TCP while 50 MB come: bounded, harmless, nothing lost
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@LONGCALL_STALLED=long $(BIN)/pytest -q server/tests/integration/test_stalled_reader.py
+
+flood: ## nine owners' waiting beside a tenth who floods, in rounds with and without (ROUNDS=, SEED=)
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@LONGCALL_FLOOD=long $(if $(ROUNDS),LONGCALL_FLOOD_ROUNDS=$(ROUNDS)) $(if $(SEED),LONGCALL_FLOOD_SEED=$(SEED)) $(BIN)/pytest -q server/tests/integration/test_flood.py
 
 format: ## let the formatters have their way
 	@$(TOOL) tools/format.py

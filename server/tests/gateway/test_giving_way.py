@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from gateway_harness import gateway
+from gateway_harness import gateway, token
 from service_harness import limits
 
 from longcall_server import Handlers
@@ -44,6 +44,36 @@ async def test_a_connection_with_thousands_of_messages_lets_others_in_between(
     assert taken.count("other") == 3
     last = len(taken) - 1 - taken[::-1].index("other")
     assert last <= 4 * _AT_ONCE, "it waited for the other's messages"
+
+
+async def test_ten_connections_of_one_owner_have_the_turns_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    over = asyncio.Event()
+    receive = Session.receive
+    connections, each, mine = 10, 300, 4 * _AT_ONCE
+
+    def watched(self: Session, text: str, now: int) -> object:
+        taken.append(json.loads(text).get("nonce", ""))
+        if taken.count("other") == mine:
+            over.set()
+        return receive(self, text, now)
+
+    bounds = limits(message_burst=10 * FLOOD, messages_per_minute=10 * FLOOD)
+    async with gateway(Handlers(), tmp_path, bounds=bounds) as at:
+        floods = [await at.welcomed() for _ in range(connections)]
+        other = await at.welcomed(token("bob"))
+        monkeypatch.setattr(Session, "receive", watched)
+        for _ in range(each):
+            for flood in floods:
+                flood.ws._writer.transport.write(_masked('{"type":"ping","nonce":"flood"}'))
+        for _ in range(mine):
+            other.ws._writer.transport.write(_masked('{"type":"ping","nonce":"other"}'))
+        await asyncio.wait_for(over.wait(), 20)
+        last = len(taken)
+    # Each connection begins with what it may take at once; after that a turn is the owner's.
+    assert last <= (connections + 4) * _AT_ONCE + 2 * mine
 
 
 def _masked(text: str) -> bytes:

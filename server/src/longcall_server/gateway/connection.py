@@ -221,7 +221,7 @@ class Connection:
         elif self._taken_in % _AT_ONCE == 0:
             # A pipe that is full never has the reading wait, and one look at the socket may bring
             # thousands of messages.
-            await asyncio.sleep(0)
+            await self._gateway.loop_turns.next(self._principal and self._principal.owner)
 
     async def _hold(self) -> None:
         """Reads nothing for a while (PROTOCOL 6.4.2, 10.45.5)."""

@@ -21,6 +21,7 @@ from longcall_server.core.session import SessionSettings
 from longcall_server.gateway.deflate import Deflater
 from longcall_server.gateway.doors import ConnectionLimits, Doors
 from longcall_server.gateway.entrance import Entrance, EntranceSettings
+from longcall_server.gateway.loop_turns import LoopTurns
 from longcall_server.limits import PendingMemory
 from longcall_server.requests import RequestService
 from longcall_server.stores.base import Clock
@@ -100,6 +101,7 @@ class Gateway:
     complaints: Seldom = field(init=False)
     deflater: Deflater | None = None
     memory: PendingMemory = field(init=False)
+    loop_turns: LoopTurns = field(default_factory=LoopTurns)
     draining: bool = False
     connections: set[OpenConnection] = field(default_factory=set)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
