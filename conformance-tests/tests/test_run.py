@@ -156,7 +156,7 @@ async def test_one_that_ends_is_a_crash(tmp_path: Path, end: str, told: str) -> 
 async def test_one_that_answers_before_it_is_asked_is_told_so(
     tmp_path: Path, early: str, told: str
 ) -> None:
-    result = await verdict(tmp_path, f'answer(command)\nif name == "connect":\n    {early}')
+    result = await verdict(tmp_path, f'if name == "connect":\n    {early}\nanswer(command)')
     assert result.verdict is Verdict.HARNESS_ERROR
     assert told in result.findings[0]
 
