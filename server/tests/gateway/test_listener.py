@@ -55,6 +55,27 @@ async def test_a_head_that_never_ends_is_not_waited_for_although_something_comes
             await asyncio.gather(trickling, return_exceptions=True)
 
 
+def test_sockets_are_closed_under_uvloop_too(handlers: Handlers, tmp_path: Path) -> None:
+    """Its transports are none of asyncio's classes."""
+    uvloop = pytest.importorskip("uvloop")
+    few = ConnectionLimits(total=100, per_address=1, unidentified=4)
+    settings = GatewaySettings(connections=few)
+
+    async def scenario() -> None:
+        async with (
+            gateway(handlers, tmp_path, settings=settings, listener=QUICK) as at,
+            raw(at.port) as silent,
+            raw(at.port) as second,
+            raw(at.port) as one_too_many,
+        ):
+            assert await one_too_many.until_end() == b""
+            assert await silent.until_end() == b""
+            assert await second.until_end() == b""
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
+
+
 async def test_a_connection_lives_longer_than_a_head_may_take(
     handlers: Handlers, tmp_path: Path
 ) -> None:

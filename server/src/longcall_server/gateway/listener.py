@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
 from ssl import SSLContext
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -132,8 +132,8 @@ class HttpProtocol(web.RequestHandler):
 
 
 def _abort(transport: asyncio.BaseTransport) -> None:
-    assert isinstance(transport, asyncio.Transport)
-    transport.abort()
+    # Not to be asked with `isinstance`: a transport of uvloop is no `asyncio.Transport`.
+    cast("asyncio.Transport", transport).abort()
 
 
 class Listener:
