@@ -128,6 +128,28 @@ async def test_a_socket_too_many_is_closed_before_it_says_anything(
         assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (UPGRADE + b"Sec-WebSocket-Protocol: longcall.v1", 101),
+        (UPGRADE, 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost", 200),
+        (b"GET /v2/what HTTP/1.1\r\nHost: localhost", 404),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nExpect: much", 417),
+        (b"no request", 400),
+    ],
+)
+async def test_no_answer_tells_which_versions_are_at_work(
+    at: Harness, data: bytes, status: int
+) -> None:
+    async with raw(at.port) as sender:
+        answer = await sender.answer(data + b"\r\n\r\n")
+    assert answer.split()[1] == b"%d" % status
+    assert b"\r\nServer: longcall-server\r\n" in answer
+    assert b"aiohttp" not in answer.lower()
+    assert b"python" not in answer.lower()
+
+
 @pytest.mark.clause("3.2.7", "3.2.8")
 @pytest.mark.parametrize(
     ("data", "status"),

@@ -17,7 +17,12 @@ from longcall_server.core.codes import CloseCode
 from longcall_server.core.messages import Limits
 from longcall_server.gateway import announcing, http
 from longcall_server.gateway.context import GATEWAY, Gateway, GatewaySettings
-from longcall_server.gateway.listener import HttpProtocol, Listener, ListenerSettings
+from longcall_server.gateway.listener import (
+    HttpProtocol,
+    Listener,
+    ListenerSettings,
+    without_versions,
+)
 from longcall_server.gateway.problems import problems
 from longcall_server.gateway.socket import CONNECT_PATH
 from longcall_server.gateway.websocket import connect
@@ -59,6 +64,7 @@ def create_app(
     app.router.add_get("/healthz", http.healthz)
     app.router.add_get("/readyz", http.readyz)
     app.cleanup_ctx.append(announcing.told)
+    app.on_response_prepare.append(without_versions)
     app.on_shutdown.append(_shut_down)
     return app
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sockets before anything was said on them: who may open one, and for how long it may say nothing.
 
-The library's protocol with four differences: a socket beyond the count is closed at once, one on
+The library's protocol with five differences: a socket beyond the count is closed at once, one on
 which no request comes is closed in time, nothing that was received is repeated in an answer or in
-the log (it may be a token), and what a handshake of TLS may take is bounded too.
+the log (it may be a token), no answer tells which versions of what are at work here, and what a
+handshake of TLS may take is bounded too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from http import HTTPStatus
 from ssl import SSLContext
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import LineTooLong
 
 from longcall_server.core.codes import ErrorCode
@@ -32,6 +33,7 @@ MAX_LINE_BYTES = 8_190
 """The longest request line, name of a header and value of a header."""
 MAX_HEADERS = 64
 
+_SERVER = "longcall-server"
 _BACKLOG = 1_024
 _TLS_GOODBYE_S = 5.0
 
@@ -127,8 +129,17 @@ class HttpProtocol(web.RequestHandler):
             message = "The server failed unexpectedly."
             info = error_info(ErrorCode.INTERNAL_ERROR, message, details=details)
         response = problem_of(info, status)
+        response.headers[hdrs.SERVER] = _SERVER  # no application prepares this one
         response.force_close()
         return response
+
+
+async def without_versions(_: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Before an answer is sent: the library's own header names it, Python, and the version of each.
+
+    Whoever looks for what has a known hole would ask for nothing else.
+    """
+    response.headers[hdrs.SERVER] = _SERVER
 
 
 def _abort(transport: asyncio.BaseTransport) -> None:
