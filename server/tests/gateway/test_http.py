@@ -211,12 +211,19 @@ async def test_a_defect_is_told_with_an_incident_alone(at: Harness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/v2/what", 404), ("POST", "/healthz", 405)]
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2/what", 404),
+        ("POST", "/healthz", 405),
+        ("POST", "/v1/connect", 405),
+        ("GET", "/v1/connect", 400),
+    ],
 )
 async def test_every_error_is_a_problem_document(
     at: Harness, method: str, path: str, status: int
 ) -> None:
-    async with at.client().request(method, at.http + path) as response:
+    headers = {"Upgrade": "websocket"}
+    async with at.client().request(method, at.http + path, headers=headers) as response:
         assert response.status == status
         assert response.content_type == "application/problem+json"
         body = await response.json(content_type=None)

@@ -112,6 +112,39 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         assert b"application/problem+json" in answer
 
 
+@pytest.mark.parametrize(
+    ("who", "status"), [("", 401), (f"Authorization: Bearer {token('ann', 'admin')}\r\n", 400)]
+)
+async def test_a_body_that_does_not_decompress_is_the_clients_defect_and_not_the_servers(
+    at: Harness, caplog: pytest.LogCaptureFixture, who: str, status: int
+) -> None:
+    head = (
+        "POST /v1/announcements HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
+        f"Content-Encoding: gzip\r\n{who}\r\n"
+    )
+    async with raw(at.port) as sender:
+        sender.writer.write(head.encode() + b"none")
+        answer = await sender.until_end()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"application/problem+json" in answer
+    assert not caplog.records
+
+
+async def test_who_goes_away_within_a_body_is_no_defect(
+    at: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = (
+        "POST /v1/announcements HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+        f"Authorization: Bearer {token('ann', 'admin')}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    async with raw(at.port) as sender:
+        sender.writer.write(head.encode() + b"{")
+        async with asyncio.timeout(PATIENCE):  # the request is being answered
+            await sender.reader.readuntil(b"100 Continue\r\n\r\n")
+    await at.welcomed()  # what came before this has been noticed
+    assert not caplog.records
+
+
 async def test_a_socket_too_many_is_closed_before_it_says_anything(
     handlers: Handlers, tmp_path: Path
 ) -> None:

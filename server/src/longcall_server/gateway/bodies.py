@@ -14,7 +14,7 @@ async def text_of(request: web.Request) -> str:
     """The body as text.
 
     Raises `UnicodeDecodeError` where it is none, and what the middleware makes a problem document
-    of: 413 where it is too large, 408 where it does not come in time.
+    of: 413 where it is too large, 408 where it does not come in time, 400 where it comes broken.
     """
     timeout_ms = request.app[GATEWAY].settings.body_timeout_ms
     try:
@@ -22,3 +22,6 @@ async def text_of(request: web.Request) -> str:
             return (await request.read()).decode()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except (web.RequestPayloadError, ConnectionError):
+        # It does not decompress, or its sender has gone away: no defect of ours.
+        raise web.HTTPBadRequest from None

@@ -133,6 +133,14 @@ class HttpProtocol(web.RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A defect; a broken body that nobody waits for any more is none: whoever has no token
+        could fill the log with it."""
+        if isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            _log.debug("a body that nobody reads is broken")
+        else:
+            super().log_exception(*args, **kw)
+
 
 async def without_versions(_: web.BaseRequest, response: web.StreamResponse) -> None:
     """Before an answer is sent: the library's own header names it, Python, and the version of each.

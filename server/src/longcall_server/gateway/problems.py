@@ -63,7 +63,8 @@ def bearer_token(request: web.Request) -> str | None:
 @web.middleware
 def problems(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
     """Makes every error of a route a problem document; what it was stays in the log."""
-    if request.path == CONNECT_PATH and hdrs.UPGRADE in request.headers:
+    is_read = request.method == hdrs.METH_GET
+    if is_read and request.path == CONNECT_PATH and hdrs.UPGRADE in request.headers:
         # A connection answers for itself, and lives long: it needs no frame of ours below it.
         return handler(request)
     return _guarded(request, handler)
