@@ -40,3 +40,15 @@ def test_the_limit_of_open_files_is_raised_as_far_as_connections_need_and_may(
     assert connections_within_limits(wanted) == possible
     assert limits[1:] == ([] if raised is None else [(raised, hard)])
     assert bool(caplog.records) is (possible < wanted)
+
+
+@pytest.mark.parametrize("error", [ValueError("too high"), PermissionError("not allowed")])
+def test_a_limit_that_cannot_be_raised_is_kept_to(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(_number: int, _limits: tuple[int, int]) -> None:
+        raise error
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, NO_LIMIT))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert connections_within_limits(20_000) == 1_024 - RESERVE

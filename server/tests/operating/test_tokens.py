@@ -101,3 +101,11 @@ def test_what_is_wrong_is_said(
     (tmp_path / "public.pem").write_text(pem(EC))
     assert run(*arguments) == 2
     assert problem in capsys.readouterr().err
+
+
+def test_a_public_key_in_place_of_the_secret_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LONGCALL_JWT_SECRET", pem(EC))
+    assert run(*WHO) == 2
+    assert "LONGCALL_JWT_SECRET: this is a public key" in capsys.readouterr().err

@@ -62,15 +62,17 @@ class SigningKey:
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
-        """The shared secret that is set, of a file the first; raises `SettingsError` without."""
-        if settings.jwt_secret is not None:
-            return cls.of_secret(settings.jwt_secret.get_secret_value().encode())
-        if settings.jwt_secret_file is None:
-            raise SettingsError(_NO_SECRET)
+        """The shared secret that is set, of a file the first; raises `SettingsError` without one,
+        and for one that is none."""
+        name = "jwt_secret" if settings.jwt_secret is not None else "jwt_secret_file"
         try:
+            if settings.jwt_secret is not None:
+                return cls.of_secret(settings.jwt_secret.get_secret_value().encode())
+            if settings.jwt_secret_file is None:
+                raise SettingsError(_NO_SECRET)
             key = KeyFile(settings.jwt_secret_file, secrets_file).keys[0]
         except KeyProblem as problem:
-            raise SettingsError(f"{variable_name('jwt_secret_file')}: {problem}") from None
+            raise SettingsError(f"{variable_name(name)}: {problem}") from None
         assert isinstance(key.material, bytes)
         return cls(key, key.material)
 

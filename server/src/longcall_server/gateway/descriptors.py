@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import resource
 from typing import Final
@@ -24,8 +25,10 @@ def connections_within_limits(wanted: int) -> int:
     if soft != resource.RLIM_INFINITY and soft < needed:
         raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         if raised > soft:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            soft = raised
+            # Some systems, macOS among them, name no limit here and yet have one.
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+                soft = raised
         if soft < needed:
             possible = max(1, soft - RESERVE)
             _log.info(
