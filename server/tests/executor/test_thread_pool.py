@@ -106,9 +106,10 @@ async def test_a_closed_pool_takes_nothing(pool: ThreadPool) -> None:
         pool.submit(lambda: None)
 
 
-async def test_owners_take_turns(pool: ThreadPool) -> None:
+async def test_owners_take_turns() -> None:
+    pool = ThreadPool(1)  # with more, who writes down first that it began is up to the system
     gate, began = threading.Event(), []
-    held = [pool.submit(lambda: gate.wait(20), "held").outcome for _ in range(2)]
+    held = pool.submit(lambda: gate.wait(20), "held")
 
     def work(name: str) -> None:
         began.append(name)
@@ -116,8 +117,39 @@ async def test_owners_take_turns(pool: ThreadPool) -> None:
     calls = [pool.submit(lambda: work("flood"), "flood") for _ in range(50)]
     calls += [pool.submit(lambda: work("other"), "other") for _ in range(2)]
     gate.set()
-    await asyncio.gather(*held, *(call.outcome for call in calls))
-    assert sorted(began[:4]) == ["flood", "flood", "other", "other"]
+    await asyncio.gather(held.outcome, *(call.outcome for call in calls))
+    assert began[:5] == ["flood", "other", "flood", "other", "flood"]
+    pool.close()
+
+
+async def test_a_kept_place_is_given_to_the_owner_whose_last_call_has_ended() -> None:
+    pool = ThreadPool(KEPT_PART)
+    gate, begun = threading.Event(), threading.Semaphore(0)
+
+    def work(ends: threading.Event) -> None:
+        begun.release()
+        ends.wait(20)
+
+    # Every thread has been started, and all are idle.
+    first = threading.Event()
+    warm = [pool.submit(lambda: work(first), name) for name in "abcdefgh"]
+    for _ in range(KEPT_PART):
+        assert await asyncio.to_thread(begun.acquire, timeout=20)
+    first.set()
+    await asyncio.gather(*(call.outcome for call in warm))
+    # One owner runs a call, another fills all other places but the kept one; both want more.
+    mine = threading.Event()
+    one = pool.submit(lambda: work(mine), "one")
+    many = [pool.submit(lambda: work(gate), "many") for _ in range(KEPT_PART)]
+    for _ in range(KEPT_PART - 1):
+        assert await asyncio.to_thread(begun.acquire, timeout=20)
+    next_one = pool.submit(lambda: 7, "one")
+    # The place that is free now goes to the many, whose turn it is, and the kept one to this.
+    mine.set()
+    assert await asyncio.wait_for(next_one.outcome, 10) == (7, None)
+    gate.set()
+    await asyncio.gather(one.outcome, *(call.outcome for call in many))
+    pool.close()
 
 
 async def test_an_owner_whose_calls_do_not_end_leaves_places_for_others() -> None:

@@ -129,6 +129,9 @@ class ThreadPool:
                 return None
             owner, call = taken
             self._running[owner] += 1
+            # The call that ended before may have let two begin: this one, and one of its own owner
+            # on a kept place. An idle thread hears of that from here only.
+            self._lock.notify()
             return call
 
     def _may_run(self, owner: Hashable) -> bool:
