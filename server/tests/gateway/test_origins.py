@@ -220,6 +220,35 @@ async def test_the_refusal_of_an_origin_is_a_problem_document_on_every_route(
             assert (await got.json(content_type=None))["code"] == "FORBIDDEN"
 
 
+async def test_an_operator_reads_in_the_log_what_a_browser_keeps_to_itself(
+    handlers: Handlers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = EntranceSettings(allowed_hosts=("api.example.com",))
+    async with gateway(handlers, tmp_path, settings=GatewaySettings(entrance=names)) as at:
+        for _ in range(2):
+            assert (
+                await upgrade(at, Host="API.example.com", Origin="https://App.example.com") == 403
+            )
+            assert await upgrade(at, Host="other.example.com:80") == 421
+    origin, host = (record.getMessage() for record in caplog.records)
+    assert "https://app.example.com " in origin
+    assert "(http://api.example.com)" in origin
+    assert "LONGCALL_ALLOWED_ORIGINS" in origin
+    assert "the host other.example.com are" in host
+    assert "LONGCALL_ALLOWED_HOSTS" in host
+
+
+async def test_what_is_no_origin_and_no_host_is_not_repeated_in_the_log(
+    handlers: Handlers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = EntranceSettings(allowed_hosts=("api.example.com",))
+    async with gateway(handlers, tmp_path, settings=GatewaySettings(entrance=names)) as at:
+        assert await upgrade(at, Host="api.example.com", Origin="https://what/ever") == 403
+        assert await upgrade(at, Host="what/ever") == 421
+    assert len(caplog.records) == 2
+    assert "ever" not in caplog.text
+
+
 async def test_two_origins_are_no_origin(at: Harness) -> None:
     headers = [("Origin", at.http), ("Origin", at.http)]
     async with at.client().get(at.http + "/v1/connect", headers=headers) as got:

@@ -115,9 +115,9 @@ class Gateway:
             hello_timeout_ms=settings.hello_timeout_ms,
         )
         self.announcer = Announcer(self.bus, self.clock, self.limits)
-        self.entrance = Entrance(settings.entrance)
-        self.doors = Doors(settings.connections)
         self.complaints = Seldom(_log)
+        self.entrance = Entrance(settings.entrance, self.complaints)
+        self.doors = Doors(settings.connections)
         if settings.compression:
             self.deflater = Deflater()
         self.memory = PendingMemory(settings.total_pending_bytes)

@@ -9,17 +9,19 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from longcall_server.config.names import ANY, Network
+from longcall_server.config.names import ANY, Network, normal_origin
 from longcall_server.core.codes import ErrorCode
 from longcall_server.core.errors import error_info
 from longcall_server.gateway.addresses import Remote, TrustedProxies, peer_address
 from longcall_server.gateway.origins import AllowedHosts, AllowedOrigins
 from longcall_server.gateway.problems import problem, problem_of
+from longcall_server.telemetry import Seldom
 
 HEALTH_ROUTES: Final = frozenset({"/healthz", "/readyz"})
 """They say nothing worth hiding, and their callers know an address and no name."""
 
 _MISDIRECTED = 421
+_MOST_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,8 @@ class EntranceSettings:
 class Entrance:
     """The check, with what it goes by."""
 
-    def __init__(self, settings: EntranceSettings) -> None:
+    def __init__(self, settings: EntranceSettings, complaints: Seldom) -> None:
+        self._complaints = complaints
         self.origins = AllowedOrigins(settings.allowed_origins, loopback=settings.loopback_origins)
         self.hosts = AllowedHosts(settings.allowed_hosts)
         self.proxies = TrustedProxies(settings.trusted_proxies)
@@ -60,6 +63,10 @@ class Entrance:
             return None
         host = request.headers.get(hdrs.HOST, "")
         if not self.hosts.allows(host):
+            self._complaints.warning(
+                "requests to the host %s are refused: it is not in LONGCALL_ALLOWED_HOSTS",
+                _shown(normal_origin(f"http://{host}")).removeprefix("http://"),
+            )
             message = "This server does not answer under this name (see LONGCALL_ALLOWED_HOSTS)."
             return problem_of(error_info(ErrorCode.VALIDATION_ERROR, message), _MISDIRECTED)
         origins = request.headers.getall(hdrs.ORIGIN, ())
@@ -68,5 +75,17 @@ class Entrance:
         own = f"{self.remote(request).scheme}://{host}"
         if len(origins) == 1 and self.origins.allows(origins[0], own):
             return None
+        # A browser shows its page and its author neither status nor text of a refused upgrade.
+        self._complaints.warning(
+            "pages of the origin %s are refused: it is neither the server's own (%s) nor in "
+            "LONGCALL_ALLOWED_ORIGINS",
+            _shown(normal_origin(origins[0])),
+            _shown(normal_origin(own)),
+        )
         message = "Pages of this origin may not come here (see LONGCALL_ALLOWED_ORIGINS)."
         return problem(ErrorCode.FORBIDDEN, message)
+
+
+def _shown(origin: str | None) -> str:
+    """As it may stand in a log: names and numbers alone, and not for ever."""
+    return "that is none" if origin is None else origin[:_MOST_SHOWN]
