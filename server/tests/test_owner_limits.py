@@ -353,7 +353,8 @@ async def test_large_quick_requests_are_stored_first_where_they_would_take_too_m
 
     settings = ServiceSettings(quick_bytes=1000)
     async with desk(made, tmp_path, settings=settings) as at:
-        assert isinstance(await at.submit("quick_wait", "x" * 990, id="q1"), QuickRun)
-        assert isinstance(await at.submit("quick_wait", "x" * 990, id="q2"), Acknowledged)
+        assert isinstance(await at.submit("quick_wait", "x" * 500, id="q1"), QuickRun)
+        # Bytes are counted, not characters.
+        assert isinstance(await at.submit("quick_wait", "\u20ac" * 200, id="q2"), Acknowledged)
         assert isinstance(await at.submit("quick_wait", "", id="q3"), QuickRun)
         gate.set()

@@ -26,6 +26,7 @@ class Admitted:
     registration: Registration
     payload: str
     """JSON text."""
+    payload_bytes: int
     params: object
     """The payload as the handler takes it."""
     received_at: int
@@ -72,7 +73,8 @@ def admit(
         return answers.invalid("/deadline_ms", "The deadline must be later than the delay.")
     payload = payload_of(message)
     text = json_text(payload)
-    too_large = _too_large("payload", len(text.encode()), limits.max_payload_bytes) or _too_large(
+    payload_bytes = len(text.encode())
+    too_large = _too_large("payload", payload_bytes, limits.max_payload_bytes) or _too_large(
         "metadata", _metadata_bytes(message), limits.max_metadata_bytes
     )
     if too_large is not None:
@@ -89,6 +91,7 @@ def admit(
         message=message,
         registration=registration,
         payload=text,
+        payload_bytes=payload_bytes,
         params=params,
         received_at=received_at,
         deadline_ms=min(deadlines, default=None),

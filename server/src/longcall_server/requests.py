@@ -146,7 +146,7 @@ class RequestService:
         known = await self._known(key, message)
         if known is not None:
             return known
-        if not self._quick_room.take(key.owner, len(admitted.payload)):
+        if not self._quick_room.take(key.owner, admitted.payload_bytes):
             # PROTOCOL 5.3.11
             return await self._store_first(admitted)
         return self._start(admitted, origin)
@@ -294,7 +294,7 @@ class RequestService:
             traceparent=None if message.traceparent is MISSING else message.traceparent,
         )
         execution = self._executor.start(registration, call, run.writer, params=admitted.params)
-        owner, size = admitted.key.owner, len(admitted.payload)
+        owner, size = admitted.key.owner, admitted.payload_bytes
         execution.add_done_callback(lambda _: self._quick_room.give_back(owner, size))
         window_ms = registration.sync_window_ms
         self._runs[place] = run
