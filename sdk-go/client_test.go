@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -510,6 +511,34 @@ func TestAnUpgradeThatIsRefusedIsTriedAgain(t *testing.T) {
 	s.welcome()
 	if err := client.Ready(patient(t)); err != nil || tries.Load() != 4 {
 		t.Fatalf("%d tries, %v", tries.Load(), err)
+	}
+}
+
+// clause: 9.4.8
+func TestAnUpgradeRefusedWith403EndsTheClientAnd401AsksForAFreshToken(t *testing.T) {
+	for status, want := range map[int]CloseCode{http.StatusForbidden: 4403, http.StatusUnauthorized: 4401} {
+		s := newTestServer(t)
+		var tries atomic.Int32
+		s.files["/v1/connect"] = func(w http.ResponseWriter, _ *http.Request) {
+			tries.Add(1)
+			w.WriteHeader(status)
+		}
+		var reasons []TokenReason // of one call at a time
+		client := s.connect(WithToken(func(_ context.Context, reason TokenReason) (string, error) {
+			reasons = append(reasons, reason)
+			return "token", nil
+		}))
+		var closed *CloseError
+		if err := client.Ready(patient(t)); !errors.As(err, &closed) || closed.Code != want {
+			t.Fatalf("after %d: %v", status, err)
+		}
+		wanted := []TokenReason{TokenForConnect}
+		if status == http.StatusUnauthorized {
+			wanted = append(wanted, TokenAfterRefusal)
+		}
+		if !slices.Equal(reasons, wanted) || int(tries.Load()) != len(wanted) {
+			t.Fatalf("after %d: %d tries, tokens for %v", status, tries.Load(), reasons)
+		}
 	}
 }
 

@@ -175,8 +175,9 @@ func (c *connection) runLink(ctx context.Context, id int, reason TokenReason) {
 	t, token, err := c.open(ctx, id, reason)
 	if err != nil {
 		c.post(func(now time.Duration) {
+			wasClosed := ctx.Err() != nil // by closeLink, as the protocol expects; forgetLink cancels it as well
 			c.forgetLink(id)
-			if ctx.Err() != nil { // only closeLink cancels it, and the protocol expects this
+			if wasClosed {
 				c.protocol.handleClosed(id, 0, "", now)
 				return
 			}

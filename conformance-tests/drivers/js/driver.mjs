@@ -43,7 +43,7 @@ const commands = {
       sdk: "longcall-js",
       version: longcall.VERSION,
       language: `Node.js ${process.versions.node}`,
-      features: ["consume", "wait_state"],
+      features: ["consume", "http_status", "wait_state"],
     };
   },
 

@@ -61,7 +61,7 @@ class Driver:
             "sdk": "longcall-python",
             "version": longcall.__version__,
             "language": f"Python {platform.python_version()}",
-            "features": ["consume", "wait_state"],
+            "features": ["consume", "http_status", "wait_state"],
         }
 
     async def do_connect(
