@@ -17,7 +17,16 @@ func (d *driver) connect(ctx context.Context, c command) error {
 			return d.askToken(ctx, c.Client, reason)
 		})
 	}
-	options := []longcall.Option{token, longcall.WithStateFunc(func(s longcall.State) { d.showState(c.Client, s) })}
+	options := []longcall.Option{
+		token,
+		longcall.WithStateFunc(func(s longcall.State) { d.showState(c.Client, s) }),
+		longcall.WithAnnouncementFunc(func(a longcall.Announcement) {
+			fields := asObject(a)
+			delete(fields, "created_at")
+			fields["client"] = c.Client
+			d.emit("announcement", fields)
+		}),
+	}
 	tuned := func(name string, standard int) time.Duration {
 		if value, ok := c.Tuning[name]; ok {
 			standard = value

@@ -153,7 +153,7 @@ func (d *driver) obey(ctx context.Context, c command) (object, error) {
 	}
 	switch c.Cmd {
 	case "hello":
-		return object{"sdk": "longcall-go", "version": longcall.Version, "language": runtime.Version(), "features": []string{"consume", "http_status", "wait_state"}}, nil
+		return object{"sdk": "longcall-go", "version": longcall.Version, "language": runtime.Version(), "features": []string{"announcement", "consume", "http_status", "wait_state"}}, nil
 	case "connect":
 		return nil, d.connect(ctx, c)
 	case "submit":

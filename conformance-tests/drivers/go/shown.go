@@ -84,7 +84,7 @@ func described(err error) object {
 	var waited *longcall.WaitError
 	switch {
 	case errors.As(err, &closed):
-		kind = "connection_closed"
+		return object{"kind": "connection_closed", "message": err.Error(), "outcome_unknown": closed.OutcomeUnknown}
 	case errors.As(err, &configuration):
 		kind = "configuration"
 	case errors.Is(err, longcall.ErrQueueFull):

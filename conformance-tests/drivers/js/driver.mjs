@@ -43,7 +43,7 @@ const commands = {
       sdk: "longcall-js",
       version: longcall.VERSION,
       language: `Node.js ${process.versions.node}`,
-      features: ["consume", "http_status", "wait_state"],
+      features: ["announcement", "consume", "http_status", "wait_state"],
     };
   },
 
@@ -62,6 +62,7 @@ const commands = {
     const made = longcall.connect(url, {
       token: token ?? ((reason) => askForToken(client, reason)),
       webSocket: WebSocket,
+      onAnnouncement: ({ message, details }) => emit("announcement", { client, message, details }),
       onWarning: (text, cause) => console.error(text, cause ?? ""),
       ...options,
     });
@@ -256,7 +257,8 @@ function described(error) {
     [UsageError, "usage"],
   ];
   const [, kind] = kinds.find(([Class]) => error instanceof Class) ?? [undefined, "other"];
-  return { kind, message: `${error?.name}: ${error?.message}` };
+  const { outcomeUnknown: outcome_unknown } = error ?? {};
+  return { kind, message: `${error?.name}: ${error?.message}`, outcome_unknown };
 }
 
 /** An object of the SDK with the names of the wire; `kind` is the SDK's own. */

@@ -4,21 +4,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import platform
 import sys
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from typing import Any
+
+from shown import CHUNK, PROGRESS, STATUS, UsageError, described, submission, wire
 
 import longcall
 
 JsonObject = dict[str, Any]
-
-
-class UsageError(Exception):
-    """The runner asked for something that this driver does not know."""
 
 
 class Driver:
@@ -61,7 +57,7 @@ class Driver:
             "sdk": "longcall-python",
             "version": longcall.__version__,
             "language": f"Python {platform.python_version()}",
-            "features": ["consume", "http_status", "wait_state"],
+            "features": ["announcement", "consume", "http_status", "wait_state"],
         }
 
     async def do_connect(
@@ -90,8 +86,13 @@ class Driver:
                 reason=state.reason or None,
             )
 
+        def tell(announcement: longcall.Announcement) -> None:
+            said = {"message": announcement.message, "details": announcement.details}
+            self.emit("announcement", client=client, **said)
+
+        chosen = longcall.Options(**options)
         made = longcall.connect(
-            url, token or ask, options=longcall.Options(**options), on_state=show
+            url, token or ask, options=chosen, on_state=show, on_announcement=tell
         )
         await made.__aenter__()
         self._clients[client] = made
@@ -219,53 +220,6 @@ OPTIONS = {
     "queue_max_requests": "max_queue",
 }
 COUNTS = ("queue_max_requests",)
-KINDS: dict[type[Exception], str] = {
-    longcall.ConnectionClosed: "connection_closed",
-    longcall.ConfigurationError: "configuration",
-    longcall.QueueFull: "queue_full",
-    longcall.WaitTimeout: "wait_timeout",
-    UsageError: "usage",
-}
-ERROR = (
-    *("code", "message", "retryable", "attempt", "executed", "outcome_unknown"),
-    *("origin", "request_id", "details"),
-)
-STATUS = ("seq", "status", "attempt", "chunks_kept_to")
-PROGRESS = ("attempt", "version", "percentage", "message", "details")
-CHUNK = ("seq", "attempt", "data")
-
-
-def submission(fields: JsonObject) -> JsonObject:
-    """The SDK's arguments for what the runner named."""
-    given = dict(fields)
-    arguments: JsonObject = {"payload": given.pop("payload", None)}
-    if "request_id" in given:
-        arguments["id"] = given.pop("request_id")
-    for name in ("deadline", "delay"):
-        if f"{name}_ms" in given:
-            arguments[name] = given.pop(f"{name}_ms") / 1000
-    return {**arguments, **given}
-
-
-def described(error: Exception) -> JsonObject:
-    """An error by the driver protocol."""
-    if isinstance(error, longcall.RequestError):
-        shown = {name: getattr(error, name) for name in ERROR if getattr(error, name) is not None}
-        if error.retry_after is not None:
-            shown["retry_after_ms"] = round(error.retry_after * 1000)
-        return {"kind": "request", **shown}
-    kind = next((name for cls, name in KINDS.items() if isinstance(error, cls)), "other")
-    return {"kind": kind, "message": f"{type(error).__name__}: {error}"}
-
-
-def wire(value: Any) -> Any:
-    """A dataclass of the SDK as an object with the names of the wire."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if not dataclasses.is_dataclass(value):
-        return value
-    fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-    return {name: wire(item) for name, item in fields if item is not None}
 
 
 async def main() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from operator import gt, lt
 from typing import Any
 
 from .matching import matches, select
 from .play import Play
 from .report_figures import compare_report
+from .vocabulary import BOUNDS, DEMANDS
 
 JsonObject = dict[str, Any]
 
@@ -54,12 +56,32 @@ def _compare(found: list[JsonObject], wanted: JsonObject) -> str | None:
         return f"{len(found)} of them, not {wanted['count']}: {json.dumps(found)[:300]}"
     if "at_least" in wanted and len(found) < wanted["at_least"]:
         return f"{len(found)} of them, not at least {wanted['at_least']}"
-    if "equals" in wanted:
-        values = [select(item, wanted.get("select", "$")) for item in found]
-        if not matches(values, wanted["equals"]):
+    if "equals" in wanted or set(BOUNDS) & set(wanted):
+        path = wanted.get("select", "$")
+        try:
+            values = [select(item, path) for item in found]
+        except (KeyError, IndexError):
+            return f"{path} is not in each of them: {json.dumps(found)[:400]}"
+        if "equals" in wanted and not matches(values, wanted["equals"]):
             return f"{json.dumps(values)[:400]} instead of {json.dumps(wanted['equals'])[:400]}"
-    if not {"count", "at_least", "equals"} & set(wanted):
+        return _out_of_bounds(values, wanted)
+    if not set(DEMANDS) & set(wanted):
         return "the check asks for nothing"
+    return None
+
+
+def _out_of_bounds(values: list[float], wanted: JsonObject) -> str | None:
+    for name, is_wrong in (("each_at_most", gt), ("each_at_least", lt)):
+        if name not in wanted:
+            continue
+        bounds = wanted[name]
+        if len(bounds) != len(values):
+            return f"{len(values)} of them, not {len(bounds)}: {json.dumps(values)[:400]}"
+        for number, (value, bound) in enumerate(zip(values, bounds, strict=True), 1):
+            if is_wrong(value, bound):
+                return f"number {number} is {value}, with {name.replace('_', ' ')} {bound}"
+    if "some_over" in wanted and not any(value > wanted["some_over"] for value in values):
+        return f"none is over {wanted['some_over']}: {json.dumps(values)[:400]}"
     return None
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from .vocabulary import CHECKS, PREDEFINED, VERBS, Word
+from .vocabulary import BOUNDS, CHECKS, DEMANDS, PREDEFINED, VERBS, Word
 
 JsonObject = dict[str, Any]
 
@@ -137,9 +137,7 @@ class _Lint:
                 raise self._refused(where, f"there is no check {kind}")
             self._arguments(where, check[kind], CHECKS[kind].required, CHECKS[kind].optional)
             self._variables(where, check[kind])
-            if kind in ("events", "frames") and not {"count", "at_least", "equals"} & set(
-                check[kind]
-            ):
+            if kind in ("events", "frames") and not {*DEMANDS, *BOUNDS} & set(check[kind]):
                 raise self._refused(where, "asks for nothing: give count, at_least or equals")
 
     def _unused(self) -> None:

@@ -81,11 +81,13 @@ def verb(
     return enter
 
 
+DEMANDS = ("count", "at_least", "equals")
+BOUNDS = ("each_at_most", "each_at_least", "some_over")
+"""Of the numbers that `select` finds: a bound for each of them, and a number that one is over."""
+
 CHECKS: dict[str, Word] = {
     # Driver events, in order: `select` is a member of each.
-    "events": Word(
-        ("ev",), ("handle", "client", "select", "equals", "count", "at_least", "after", "match")
-    ),
+    "events": Word(("ev",), ("handle", "client", "match", "after", "select", *DEMANDS, *BOUNDS)),
     # Messages that the scripted server (or a raw connection) received.
     "frames": Word(("type",), ("on", "match", "count", "at_least", "select", "equals")),
     # Sockets of the SDK at the scripted server.
