@@ -2,6 +2,7 @@
 """What owners may ask of one process, over all their connections (PROTOCOL 6.6).
 
     OwnerRate      new requests a minute
+    OwnerPace      how fast messages are read
     QuickRoom      quick requests that run: how many, and how large
     PendingMemory  messages that are being decided; a `Share` is what one connection has of it
 
@@ -13,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter, OrderedDict, deque
-from collections.abc import Hashable
-from typing import Final
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Generic, Protocol, TypeVar
 
 from longcall_server.core import ijson
 from longcall_server.core.ratelimit import TokenBucket
@@ -25,28 +28,36 @@ MAX_BUCKETS: Final = 100_000
 _LOOKS = 4
 
 
-class OwnerRate:
-    """A token bucket for each owner that has used some of it lately.
+class _Bucket(Protocol):
+    def is_full(self, now: int) -> bool:
+        """Whether it is as good as a new one."""
 
-    A bucket that has filled up again is as good as a new one, and forgotten. Where there are more
-    than `max_buckets` that have not, the one that was used least recently is forgotten all the
-    same: its owner is let through too early, and nobody is refused for another's sake.
+
+_B = TypeVar("_B", bound=_Bucket)
+
+
+class _Buckets(Generic[_B]):
+    """A bucket for each owner that has used some of it lately.
+
+    One that has filled up again is as good as a new one, and forgotten. Where there are more than
+    `most` that have not, the one that was used least recently is forgotten all the same: its owner
+    is let through too early, and nobody is held up for another's sake.
     """
 
-    def __init__(self, per_minute: int, burst: int, *, max_buckets: int = MAX_BUCKETS) -> None:
-        self._per_minute = per_minute
-        self._burst = burst
-        self._max_buckets = max_buckets
-        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+    def __init__(self, new: Callable[[int], _B], most: int) -> None:
+        self._new = new
+        self._most = most
+        self._buckets: OrderedDict[Hashable, _B] = OrderedDict()
 
-    def take(self, owner: Hashable, now: int) -> int:
-        """Lets one through at `now`, in milliseconds: 0, or how many of them to wait."""
-        bucket = self._buckets.pop(owner, None)
+    def of(self, owner: Hashable, now: int) -> _B:
+        """The owner's, the most recently used from now on."""
+        bucket = self._buckets.get(owner)
         if bucket is None:
             self._make_room(now)
-            bucket = TokenBucket(self._per_minute, self._burst, now)
-        self._buckets[owner] = bucket  # behind all others: the most recently used
-        return 0 if bucket.take(now) else max(1, bucket.wait_ms(now))
+            bucket = self._buckets[owner] = self._new(now)
+        else:
+            self._buckets.move_to_end(owner)
+        return bucket
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -57,9 +68,54 @@ class OwnerRate:
             owner = next(iter(self._buckets), None)
             if owner is None:
                 return
-            if not self._buckets[owner].is_full(now) and len(self._buckets) < self._max_buckets:
+            if not self._buckets[owner].is_full(now) and len(self._buckets) < self._most:
                 return
             del self._buckets[owner]
+
+
+class OwnerRate:
+    """Which new requests of an owner are let through: a token bucket for each."""
+
+    def __init__(self, per_minute: int, burst: int, *, max_buckets: int = MAX_BUCKETS) -> None:
+        self._buckets = _Buckets(partial(TokenBucket, per_minute, burst), max_buckets)
+
+    def take(self, owner: Hashable, now: int) -> int:
+        """Lets one through at `now`, in milliseconds: 0, or how many of them to wait."""
+        bucket = self._buckets.of(owner, now)
+        return 0 if bucket.take(now) else max(1, bucket.wait_ms(now))
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the messages of one owner are read (PROTOCOL 6.6.12)."""
+
+    per_minute: int
+    burst: int = 50
+    """How many may come at once before that."""
+
+
+class OwnerPace:
+    """Slows an owner down whose messages come too fast over all its connections together.
+
+    Nothing is refused: its connections are read as fast as the pace allows. So the event loop, the
+    store and the interpreter have time for everybody else, also while what comes at once, and is
+    within the limits of each connection, is worked off.
+    """
+
+    def __init__(self, pace: Pace, *, max_buckets: int = MAX_BUCKETS) -> None:
+        self._buckets = _Buckets(partial(TokenBucket, pace.per_minute, pace.burst), max_buckets)
+
+    def pause_ms(self, owner: Hashable, now: int) -> int:
+        """A message has come: how long to read no more on its connection.
+
+        Each of several connections that ask at the same time is told a time of its own.
+        """
+        bucket = self._buckets.of(owner, now)
+        bucket.charge(now)
+        return bucket.debt_ms(now)
 
 
 class QuickRoom:

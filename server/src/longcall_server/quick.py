@@ -23,7 +23,7 @@ from longcall_server.core.codes import ErrorCode
 from longcall_server.core.errors import error_info
 from longcall_server.core.lifecycle import cancelled_error
 from longcall_server.executor import Execution
-from longcall_server.handlers.attempt import FileDraft
+from longcall_server.handlers.attempt import FENCED, FileDraft
 from longcall_server.handlers.errors import AttemptFenced
 from longcall_server.stores.base import (
     Claimed,
@@ -60,7 +60,6 @@ class QuickRun:
         patience_ms: int,
         on_over: Callable[[], None],
     ) -> None:
-        self.writer = QuickWriter(self)
         self.execution: Execution
         self._store = store
         self._host = host
@@ -81,6 +80,11 @@ class QuickRun:
             self._timer = loop.call_later(deadline_ms / 1000, self._time_out)
         else:
             self._timer = loop.call_later(window_ms / 1000, self._begin_promotion)
+
+    @property
+    def writer(self) -> QuickWriter:
+        """Where the handler's context writes until the request is stored or answered."""
+        return QuickWriter(self)
 
     @property
     def is_answered(self) -> bool:
@@ -214,6 +218,8 @@ class QuickRun:
             return
         self._stop_timer()
         self._outcome = outcome
+        if isinstance(self.execution.writer, QuickWriter):
+            self.execution.writer = FENCED
         self._on_over()
         listeners, self._listeners = self._listeners, []
         for listener in listeners:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from service_harness import limits
 from longcall_server import Handlers
 from longcall_server.core.session import Session
 from longcall_server.gateway.connection import _AT_ONCE
+from longcall_server.gateway.context import GatewaySettings
+from longcall_server.limits import Pace
 
 FLOOD = 3_000
+PING = {"type": "ping"}
 
 
 async def test_a_connection_with_thousands_of_messages_lets_others_in_between(
@@ -74,6 +78,37 @@ async def test_ten_connections_of_one_owner_have_the_turns_of_one(
         last = len(taken)
     # Each connection begins with what it may take at once; after that a turn is the owner's.
     assert last <= (connections + 4) * _AT_ONCE + 2 * mine
+
+
+@pytest.mark.clause("6.6.12")
+async def test_all_connections_of_an_owner_are_read_at_its_pace_and_nobody_elses(
+    tmp_path: Path,
+) -> None:
+    pace = Pace(per_minute=6_000, burst=20)
+    async with gateway(Handlers(), tmp_path, settings=GatewaySettings(pace=pace)) as at:
+        ann = [await at.welcomed() for _ in range(2)]
+        bob = await at.welcomed(token("bob"))
+        begun = time.monotonic()
+        for peer in ann:
+            for _ in range(30):
+                await peer.send(PING)
+            await peer.send({"type": "ping", "nonce": "here"})
+        await bob.pinged()
+        for peer in ann:
+            await peer.until(lambda message: message.get("nonce") == "here")
+        # 62 came and 20 are free; the last of each connection is answered before it costs time.
+        assert time.monotonic() - begun >= 0.01 * (62 - 20 - 2)
+
+
+async def test_what_was_sent_ahead_of_the_pace_ends_with_the_client(tmp_path: Path) -> None:
+    pace = Pace(per_minute=60, burst=5)
+    async with gateway(Handlers(), tmp_path, settings=GatewaySettings(pace=pace)) as at:
+        peer = await at.welcomed()
+        for number in range(500):  # eight minutes; what is asked of the store
+            await peer.attach(request_id=f"unknown-{number}")
+        assert (await peer.receive())["error"]["code"] == "NOT_FOUND"
+        peer.ws._writer.transport.abort()
+        await at.until_connections(0)
 
 
 def _masked(text: str) -> bytes:

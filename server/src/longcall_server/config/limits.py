@@ -17,6 +17,12 @@ class ClientLimits(BaseModel):
         6000, ge=1, description="messages a minute from a client on one connection"
     )
     message_burst: int = Field(1000, ge=1, description="messages that may come at once")
+    owner_messages_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="messages a minute that are read from one owner, over all its connections; "
+        "none: what one connection may send",
+    )
     submissions_per_minute: int | None = Field(
         None,
         ge=1,

@@ -216,21 +216,28 @@ class Connection:
     async def _give_way(self) -> None:
         """Between two messages: a client that is ahead waits, and others have their turn."""
         self._taken_in += 1
-        if self._outbox.is_blocked or self._lanes.is_full or self._session.owes_time:
-            await self._hold()
+        pause_ms = 0
+        if self._principal is not None:
+            pause_ms = self._gateway.pace.pause_ms(self._principal.owner, self._gateway.clock())
+        if pause_ms or self._outbox.is_blocked or self._lanes.is_full or self._session.owes_time:
+            await self._hold(pause_ms)
         elif self._taken_in % _AT_ONCE == 0:
             # A pipe that is full never has the reading wait, and one look at the socket may bring
             # thousands of messages.
             await self._gateway.loop_turns.next(self._principal and self._principal.owner)
 
-    async def _hold(self) -> None:
-        """Reads nothing for a while (PROTOCOL 6.4.2, 10.45.5)."""
+    async def _hold(self, pause_ms: int) -> None:
+        """Reads nothing for a while (PROTOCOL 6.4.2, 6.6.12, 10.45.5)."""
         async with self._holding():
             await self._outbox.room()
             await self._lanes.room()
-            pause_ms = self._session.reading_pause_ms(self._gateway.clock())
+            pause_ms = max(pause_ms, self._session.reading_pause_ms(self._gateway.clock()))
             if pause_ms:
                 await asyncio.sleep(pause_ms / 1000)
+        if self._outbox.is_gone:
+            # What a client has sent ahead and did not wait for would be worked off at its pace
+            # long after it has gone, at the cost of its next connection.
+            raise Gone
 
     @contextlib.asynccontextmanager
     async def _holding(self) -> AsyncIterator[None]:

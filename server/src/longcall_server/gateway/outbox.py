@@ -98,6 +98,11 @@ class Outbox:
         return self._transport.get_write_buffer_size() > self._high
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the socket is closed: nothing that is sent gets anywhere."""
+        return self._transport.is_closing()
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the peer has not taken everything yet."""
         return self._transport.get_write_buffer_size() > 0

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Never, Protocol, Self
 
 from pydantic import TypeAdapter
 
@@ -58,6 +58,33 @@ class AttemptWriter(Protocol):
 
     async def open_file(self, name: str, media_type: str) -> FileDraft:
         """Begins a file; raises `ValueError` for a bad name."""
+
+
+class FencedWriter:
+    """Where an attempt writes of which nothing counts any more.
+
+    It takes the place of a writer that holds the execution, which holds the attempt: such a ring
+    would live until the garbage collector stops the event loop to look for it.
+    """
+
+    def progress(self, progress: StoredProgress) -> None:
+        """Nobody is told."""
+
+    async def chunk(self, data: str, checkpoint: str | None) -> Never:
+        """Raises `AttemptFenced`."""
+        raise AttemptFenced(_OVER)
+
+    async def save_checkpoint(self, checkpoint: str) -> Never:
+        """Raises `AttemptFenced`."""
+        raise AttemptFenced(_OVER)
+
+    async def open_file(self, name: str, media_type: str) -> Never:
+        """Raises `AttemptFenced`."""
+        raise AttemptFenced(_OVER)
+
+
+FENCED = FencedWriter()
+_OVER = "the attempt is over"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from longcall_server.executor import Execution
+from longcall_server.handlers.attempt import FENCED
 from longcall_server.stores.base import Lease
 from longcall_server.worker.writer import LeaseWriter
 
@@ -23,3 +24,9 @@ class Run:
         """The attempt is no longer the current one: nothing of it counts any more."""
         self.fenced = True
         self.execution.stop()
+
+    def over(self) -> None:
+        """Nothing is written any more, whatever a handler still tries; leaves no ring of references
+        for the garbage collector."""
+        self.execution.writer = FENCED
+        del self.writer

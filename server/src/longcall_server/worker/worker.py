@@ -278,6 +278,7 @@ class Worker:
             # Whether its files were recorded is not known: the next start of the server finds out.
             _log.exception("request %s could not be finished", key.id)
         finally:
+            run.over()
             if self._runs.get(key) is run:
                 del self._runs[key]
             self._room_made(run.execution.call.action)
