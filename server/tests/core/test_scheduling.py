@@ -264,6 +264,26 @@ def test_the_last_places_are_kept_for_owners_of_whom_nothing_runs() -> None:
     assert claim(backlog, limit=3, limits=limits, running=running) == [500]
 
 
+@pytest.mark.clause("5.4.14")
+@pytest.mark.parametrize(
+    "limits", [ConcurrencyLimits(kept_places=4), ConcurrencyLimits(per_owner=1)]
+)
+@pytest.mark.parametrize("owner", ["t{:02}/x", "t/o{:02}"])
+def test_who_is_new_is_found_behind_any_number_of_whom_enough_runs(
+    limits: ConcurrencyLimits, owner: str
+) -> None:
+    busy = [owner.format(n) for n in range(2 * LEAST_WINDOW)]
+    backlog = Backlog({name: {"a": [n, 1_000 + n]} for n, name in enumerate(busy)})
+    backlog.waiting["u", "late"] = {"a": [9_000]}
+    backlog.waiting["t", "z-late"] = {"a": [9_001]}
+    running = [count(name, "a", 1) for name in busy]
+    assert set(claim(backlog, limit=4, limits=limits, running=running)) == {9_000, 9_001}
+    # Also where the claim gives them what is not kept, before it looks for such.
+    if limits.kept_places:
+        taken = claim(backlog, limit=6, limits=limits, running=running)
+        assert {9_000, 9_001} <= set(taken)
+
+
 def test_many_owners_are_all_served_though_a_claim_looks_at_few_of_them() -> None:
     names = [f"o{n:03}" for n in range(10 * LEAST_WINDOW)]
     backlog = Backlog({f"t/{name}": {"a": [n, 1_000 + n]} for n, name in enumerate(names)})

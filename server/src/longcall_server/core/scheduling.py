@@ -211,7 +211,7 @@ class _Ring:
             name = self._order[0][2]
             if has_room(name):
                 return name
-            heapq.heappop(self._order)
+            self._leave()
 
     def serve(self, name: str) -> None:
         """The first got what it asked for; its count has changed."""
@@ -222,7 +222,14 @@ class _Ring:
     def drop(self, name: str) -> None:
         """The first has nothing more."""
         assert self._order[0][2] == name
-        heapq.heappop(self._order)
+        self._leave()
+
+    def _leave(self) -> None:
+        """The first gets nothing more of this claim. If something of it runs, another one is read
+        for it, who may be one of whom nothing does: no more such leave than there are places."""
+        _, _, name = heapq.heappop(self._order)
+        if self._count(name):
+            self._left += 1
 
 
 class _Tenant:
