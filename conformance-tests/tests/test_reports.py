@@ -156,12 +156,22 @@ def test_a_known_failure_is_known_by_label_and_subject(tmp_path: Path) -> None:
     assert known.stale(plays, applied, TODAY) == []
 
 
+def test_a_run_without_the_subject_of_an_entry_says_nothing_of_it(tmp_path: Path) -> None:
+    known = baseline(tmp_path, ENTRY % "2026-12-31")
+    assert known.stale([("client/a/c", "go")], [], TODAY) == []
+
+
 @pytest.mark.parametrize(
     ("expires", "plays", "verdict", "told"),
     [
         ("2026-05-31", [("client/a/b[x=1]", "js")], Verdict.KNOWN_FAIL, "expired on 2026-05-31"),
         ("2026-12-31", [("client/a/c", "js")], Verdict.KNOWN_FAIL, "names no play"),
-        ("2026-12-31", [("client/a/b[x=1]", "go")], Verdict.KNOWN_FAIL, "names no play"),
+        (
+            "2026-12-31",
+            [("client/a/b[x=1]", "go"), ("client/a/c", "js")],
+            Verdict.KNOWN_FAIL,
+            "names no play",
+        ),
         ("2026-12-31", [("client/a/b[x=1]", "js")], Verdict.PASS, "passes now (client/a/b[x=1])"),
     ],
 )

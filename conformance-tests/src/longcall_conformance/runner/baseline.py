@@ -86,7 +86,9 @@ def _problems(
 ) -> Iterable[str]:
     if entry.expires < today:
         yield f"expired on {entry.expires}: {entry.reason}"
-    if not any(entry.names(label, subject) for label, subject in plays):
+    # A run without its subject says nothing of an entry; with it, one of its plays must be named.
+    own = [label for label, subject in plays if _fits(entry.subject, subject)]
+    if own and not any(_fits(entry.case, label) for label in own):
         yield "names no play"
         return
     for result in results:
