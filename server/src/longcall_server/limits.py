@@ -14,10 +14,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from functools import partial
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Hashable
+from typing import Final
 
 from longcall_server.core import ijson
 from longcall_server.core.ratelimit import TokenBucket
@@ -28,33 +26,26 @@ MAX_BUCKETS: Final = 100_000
 _LOOKS = 4
 
 
-class _Bucket(Protocol):
-    def is_full(self, now: int) -> bool:
-        """Whether it is as good as a new one."""
-
-
-_B = TypeVar("_B", bound=_Bucket)
-
-
-class _Buckets(Generic[_B]):
-    """A bucket for each owner that has used some of it lately.
+class _Buckets:
+    """A token bucket for each owner that has used some of it lately.
 
     One that has filled up again is as good as a new one, and forgotten. Where there are more than
     `most` that have not, the one that was used least recently is forgotten all the same: its owner
     is let through too early, and nobody is held up for another's sake.
     """
 
-    def __init__(self, new: Callable[[int], _B], most: int) -> None:
-        self._new = new
+    def __init__(self, per_minute: int, burst: int, most: int) -> None:
+        self._per_minute = per_minute
+        self._burst = burst
         self._most = most
-        self._buckets: OrderedDict[Hashable, _B] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
-    def of(self, owner: Hashable, now: int) -> _B:
+    def of(self, owner: Hashable, now: int) -> TokenBucket:
         """The owner's, the most recently used from now on."""
         bucket = self._buckets.get(owner)
         if bucket is None:
             self._make_room(now)
-            bucket = self._buckets[owner] = self._new(now)
+            bucket = self._buckets[owner] = TokenBucket(self._per_minute, self._burst, now)
         else:
             self._buckets.move_to_end(owner)
         return bucket
@@ -77,7 +68,7 @@ class OwnerRate:
     """Which new requests of an owner are let through: a token bucket for each."""
 
     def __init__(self, per_minute: int, burst: int, *, max_buckets: int = MAX_BUCKETS) -> None:
-        self._buckets = _Buckets(partial(TokenBucket, per_minute, burst), max_buckets)
+        self._buckets = _Buckets(per_minute, burst, max_buckets)
 
     def take(self, owner: Hashable, now: int) -> int:
         """Lets one through at `now`, in milliseconds: 0, or how many of them to wait."""
@@ -88,25 +79,16 @@ class OwnerRate:
         return len(self._buckets)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the messages of one owner are read (PROTOCOL 6.6.12)."""
-
-    per_minute: int
-    burst: int = 50
-    """How many may come at once before that."""
-
-
 class OwnerPace:
     """Slows an owner down whose messages come too fast over all its connections together.
 
-    Nothing is refused: its connections are read as fast as the pace allows. So the event loop, the
-    store and the interpreter have time for everybody else, also while what comes at once, and is
-    within the limits of each connection, is worked off.
+    Nothing is refused: its connections are read as fast as the pace allows (PROTOCOL 6.6.12), but
+    for the first `burst`. So the event loop, the store and the interpreter have time for everybody
+    else, also while what comes at once, and is within the limits of each connection, is worked off.
     """
 
-    def __init__(self, pace: Pace, *, max_buckets: int = MAX_BUCKETS) -> None:
-        self._buckets = _Buckets(partial(TokenBucket, pace.per_minute, pace.burst), max_buckets)
+    def __init__(self, per_minute: int, burst: int = 50, *, max_buckets: int = MAX_BUCKETS) -> None:
+        self._buckets = _Buckets(per_minute, burst, max_buckets)
 
     def pause_ms(self, owner: Hashable, now: int) -> int:
         """A message has come: how long to read no more on its connection.

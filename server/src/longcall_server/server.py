@@ -35,7 +35,6 @@ from longcall_server.gateway.listener import Listener
 from longcall_server.gateway.origins import is_loopback
 from longcall_server.gateway.tls import Certificate
 from longcall_server.handlers import Handlers
-from longcall_server.limits import Pace
 from longcall_server.node import Node, Parts
 from longcall_server.requests import RequestService, ServiceSettings
 
@@ -188,8 +187,7 @@ def gateway_settings(settings: Settings, files: Path, *, dev: bool = False) -> G
         max_pending=settings.max_pending,
         pending_bytes=settings.pending_bytes,
         total_pending_bytes=settings.total_pending_bytes,
-        # PROTOCOL 6.6.13: one connection is read as fast as its welcome says.
-        pace=Pace(max(settings.owner_messages_per_minute or 0, settings.messages_per_minute)),
+        owner_messages_per_minute=settings.owner_messages_per_minute or 0,
         progress_interval_ms=max(1, round(1000 / settings.progress_per_second)),
         compression=settings.compression,
         allow_query_token=settings.allow_query_token,

@@ -13,10 +13,11 @@ from gateway_harness import gateway, token
 from service_harness import limits
 
 from longcall_server import Handlers
+from longcall_server.config import load_settings
 from longcall_server.core.session import Session
 from longcall_server.gateway.connection import _AT_ONCE
-from longcall_server.gateway.context import GatewaySettings
-from longcall_server.limits import Pace
+from longcall_server.limits import OwnerPace
+from longcall_server.server import gateway_settings
 
 FLOOD = 3_000
 PING = {"type": "ping"}
@@ -84,8 +85,8 @@ async def test_ten_connections_of_one_owner_have_the_turns_of_one(
 async def test_all_connections_of_an_owner_are_read_at_its_pace_and_nobody_elses(
     tmp_path: Path,
 ) -> None:
-    pace = Pace(per_minute=6_000, burst=20)
-    async with gateway(Handlers(), tmp_path, settings=GatewaySettings(pace=pace)) as at:
+    async with gateway(Handlers(), tmp_path) as at:
+        at.gateway.pace = OwnerPace(per_minute=6_000, burst=20)
         ann = [await at.welcomed() for _ in range(2)]
         bob = await at.welcomed(token("bob"))
         begun = time.monotonic()
@@ -100,9 +101,25 @@ async def test_all_connections_of_an_owner_are_read_at_its_pace_and_nobody_elses
         assert time.monotonic() - begun >= 0.01 * (62 - 20 - 2)
 
 
+@pytest.mark.clause("6.6.12", "6.6.13")
+@pytest.mark.parametrize("rate", [60, 6_000, 600_000])
+@pytest.mark.parametrize("given", [None, 1])
+async def test_one_connection_may_use_all_that_its_welcome_tells(
+    tmp_path: Path, rate: int, given: int | None
+) -> None:
+    told = load_settings(messages_per_minute=rate, owner_messages_per_minute=given)
+    settings = gateway_settings(told, tmp_path)
+    bounds = limits(messages_per_minute=rate)
+    async with gateway(Handlers(), tmp_path, settings=settings, bounds=bounds) as at:
+        now = at.gateway.clock()
+        for _ in range(1_000):
+            assert at.gateway.pace.pause_ms("ann", now) == 0
+            now += -(-60_000 // rate)
+
+
 async def test_what_was_sent_ahead_of_the_pace_ends_with_the_client(tmp_path: Path) -> None:
-    pace = Pace(per_minute=60, burst=5)
-    async with gateway(Handlers(), tmp_path, settings=GatewaySettings(pace=pace)) as at:
+    async with gateway(Handlers(), tmp_path) as at:
+        at.gateway.pace = OwnerPace(per_minute=60, burst=5)
         peer = await at.welcomed()
         for number in range(500):  # eight minutes; what is asked of the store
             await peer.attach(request_id=f"unknown-{number}")

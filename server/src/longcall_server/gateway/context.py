@@ -22,7 +22,7 @@ from longcall_server.gateway.deflate import Deflater
 from longcall_server.gateway.doors import ConnectionLimits, Doors
 from longcall_server.gateway.entrance import Entrance, EntranceSettings
 from longcall_server.gateway.loop_turns import LoopTurns
-from longcall_server.limits import OwnerPace, Pace, PendingMemory
+from longcall_server.limits import OwnerPace, PendingMemory
 from longcall_server.requests import RequestService
 from longcall_server.stores.base import Clock
 from longcall_server.telemetry import Seldom
@@ -56,8 +56,9 @@ class GatewaySettings:
     """The memory that they may take."""
     total_pending_bytes: int = 268_435_456
     """The memory that those of all connections may take."""
-    pace: Pace | None = None
-    """How fast the messages of one owner are read; None: as fast as one connection may."""
+    owner_messages_per_minute: int = 0
+    """How fast the messages of one owner are read, and at least as fast as one connection may be
+    (PROTOCOL 6.6.13)."""
     allow_query_token: bool = False
     """Whether `?access_token=` is looked at (PROTOCOL 3.2.4)."""
     compression: bool = False
@@ -124,7 +125,9 @@ class Gateway:
         if settings.compression:
             self.deflater = Deflater()
         self.memory = PendingMemory(settings.total_pending_bytes)
-        self.pace = OwnerPace(settings.pace or Pace(self.limits.messages_per_minute))
+        self.pace = OwnerPace(
+            max(settings.owner_messages_per_minute, self.limits.messages_per_minute)
+        )
         self._empty.set()
 
     def add(self, connection: OpenConnection) -> None:
