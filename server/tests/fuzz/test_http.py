@@ -9,8 +9,8 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longcall_server.gateway.callers import bearer_token
 from longcall_server.gateway.http import _range
-from longcall_server.gateway.problems import bearer_token
 from longcall_server.stores.base import StoredFile
 
 NUMBERS = st.integers(0, 40).map(str) | st.sampled_from(["", "00", "9" * 18, "9" * 19, "9" * 400])

@@ -5,22 +5,21 @@ it came from (PROTOCOL 2.7). One check for upgrades and for all other routes."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from longcall_server.config.names import ANY, Network, normal_origin
 from longcall_server.core.codes import ErrorCode
-from longcall_server.core.errors import error_info
 from longcall_server.gateway.addresses import Remote, TrustedProxies, peer_address
 from longcall_server.gateway.origins import AllowedHosts, AllowedOrigins
-from longcall_server.gateway.problems import problem, problem_of
+from longcall_server.gateway.problems import problem
 from longcall_server.telemetry import Seldom
 
 HEALTH_ROUTES: Final = frozenset({"/healthz", "/readyz"})
 """They say nothing worth hiding, and their callers know an address and no name."""
 
-_MISDIRECTED = 421
 _MOST_SHOWN = 300
 
 
@@ -68,7 +67,9 @@ class Entrance:
                 _shown(normal_origin(f"http://{host}")).removeprefix("http://"),
             )
             message = "This server does not answer under this name (see LONGCALL_ALLOWED_HOSTS)."
-            return problem_of(error_info(ErrorCode.VALIDATION_ERROR, message), _MISDIRECTED)
+            return problem(
+                ErrorCode.VALIDATION_ERROR, message, status=HTTPStatus.MISDIRECTED_REQUEST
+            )
         origins = request.headers.getall(hdrs.ORIGIN, ())
         if not origins:
             return None  # no browser, or a page of this server that only reads

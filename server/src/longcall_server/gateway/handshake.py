@@ -10,8 +10,7 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from longcall_server.core.codes import ErrorCode
-from longcall_server.core.errors import error_info
-from longcall_server.gateway.problems import problem, problem_of
+from longcall_server.gateway.problems import problem
 
 _VERSION: Final = "13"
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -22,8 +21,7 @@ def refusal_of_upgrade(request: web.Request) -> web.Response | None:
     headers = request.headers
     if headers.getall(hdrs.SEC_WEBSOCKET_VERSION, []) != [_VERSION]:
         message = f"This server speaks version {_VERSION} of the WebSocket protocol."
-        info = error_info(ErrorCode.VALIDATION_ERROR, message)
-        response = problem_of(info, HTTPStatus.UPGRADE_REQUIRED)
+        response = problem(ErrorCode.VALIDATION_ERROR, message, status=HTTPStatus.UPGRADE_REQUIRED)
         # RFC 6455 4.4, RFC 9110 15.5.22.
         response.headers[hdrs.SEC_WEBSOCKET_VERSION] = _VERSION
         response.headers[hdrs.UPGRADE] = "websocket"

@@ -21,11 +21,10 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import LineTooLong
 
 from longcall_server.core.codes import ErrorCode
-from longcall_server.core.errors import error_info
 from longcall_server.gateway.addresses import peer_address, subscriber
 from longcall_server.gateway.doors import Doors
 from longcall_server.gateway.entrance import Entrance
-from longcall_server.gateway.problems import problem_of
+from longcall_server.gateway.problems import problem, problem_of_defect
 
 _log = logging.getLogger(__name__)
 
@@ -121,14 +120,13 @@ class HttpProtocol(web.RequestHandler):
             _log.debug("what %s sent is no request: %s", request.remote, type(exc).__name__)
             if isinstance(exc, LineTooLong):
                 status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            info = error_info(ErrorCode.VALIDATION_ERROR, "This is no HTTP request.")
+            response = problem(
+                ErrorCode.VALIDATION_ERROR, "This is no HTTP request.", status=status
+            )
         else:
             incident = uuid.uuid4().hex
             _log.error("a request failed, incident %s", incident, exc_info=exc)
-            details = {"incident_id": incident}
-            message = "The server failed unexpectedly."
-            info = error_info(ErrorCode.INTERNAL_ERROR, message, details=details)
-        response = problem_of(info, status)
+            response = problem_of_defect(incident)
         response.headers[hdrs.SERVER] = _SERVER  # no application prepares this one
         response.force_close()
         return response

@@ -68,17 +68,15 @@ class Outbox:
 
     def post(self, text: str) -> None:
         """Sends a frame; raises `Gone` if that cannot be."""
-        if self._is_shut:
-            raise Gone
         self._hand_over(text.encode(), WSMsgType.TEXT)
 
     def pong(self, data: bytes) -> None:
         """Answers a ping frame of RFC 6455; raises `Gone` if that cannot be."""
-        if self._is_shut:
-            raise Gone
         self._hand_over(data, WSMsgType.PONG)
 
     def _hand_over(self, data: bytes, kind: WSMsgType) -> None:
+        if self._is_shut:
+            raise Gone
         try:
             self._written += self._ws.post(data, kind)
         except ConnectionError as error:

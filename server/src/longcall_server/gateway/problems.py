@@ -28,9 +28,20 @@ _CODES = {
 }
 
 
-def problem(code: ErrorCode, message: str, **fields: Any) -> web.Response:
+def problem(
+    code: ErrorCode, message: str, *, status: int | None = None, **fields: Any
+) -> web.Response:
     """A refusal of our own; `fields` are those of `error_info`."""
-    return problem_of(error_info(code, message, **fields))
+    return problem_of(error_info(code, message, **fields), status)
+
+
+def problem_of_defect(incident: str) -> web.Response:
+    """What is told of a defect of ours; what it was stands in the log under `incident`."""
+    return problem(
+        ErrorCode.INTERNAL_ERROR,
+        "The server failed unexpectedly.",
+        details={"incident_id": incident},
+    )
 
 
 def problem_of(info: ErrorInfo, status: int | None = None) -> web.Response:
@@ -54,12 +65,6 @@ def problem_of(info: ErrorInfo, status: int | None = None) -> web.Response:
     return response
 
 
-def bearer_token(request: web.Request) -> str | None:
-    """The token of `Authorization: Bearer`, None if there is none."""
-    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
-
-
 @web.middleware
 def problems(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
     """Makes every error of a route a problem document; what it was stays in the log."""
@@ -77,15 +82,11 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         if error.status < 400:
             raise
         code = _CODES.get(error.status, ErrorCode.VALIDATION_ERROR)
-        response = problem_of(error_info(code, f"{error.reason}."), error.status)
+        response = problem(code, f"{error.reason}.", status=error.status)
         if hdrs.ALLOW in error.headers:
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
     except Exception:
         incident = uuid.uuid4().hex
         _log.exception("%s %s failed, incident %s", request.method, request.path, incident)
-        return problem(
-            ErrorCode.INTERNAL_ERROR,
-            "The server failed unexpectedly.",
-            details={"incident_id": incident},
-        )
+        return problem_of_defect(incident)

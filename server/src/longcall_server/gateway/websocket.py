@@ -3,22 +3,23 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from aiohttp import hdrs, web
 
 from longcall_server.core.codes import ErrorCode
-from longcall_server.core.errors import error_info
 from longcall_server.gateway.addresses import Address, subscriber
+from longcall_server.gateway.callers import token_of
 from longcall_server.gateway.connection import Connection
 from longcall_server.gateway.context import GATEWAY, Gateway
 from longcall_server.gateway.deflating_socket import DeflatingSocket
 from longcall_server.gateway.doors import Full, Place
 from longcall_server.gateway.handshake import refusal_of_upgrade
 from longcall_server.gateway.outbox import Gone
-from longcall_server.gateway.problems import bearer_token, problem, problem_of
+from longcall_server.gateway.problems import problem
 from longcall_server.gateway.socket import SUBPROTOCOL, Socket
 
 _COME_BACK_MS = 5_000
-_SERVICE_UNAVAILABLE = 503
 
 
 async def connect(request: web.Request) -> web.StreamResponse:
@@ -53,7 +54,7 @@ async def _serve(gateway: Gateway, request: web.Request, place: Place) -> web.St
         message = "This is no handshake of WebSocket version 13."
         return problem(ErrorCode.VALIDATION_ERROR, message)
     try:
-        connection = Connection(gateway, ws, request, _transport_token(request), place)
+        connection = Connection(gateway, ws, request, token_of(request), place)
     except Gone:
         return ws
     gateway.add(connection)
@@ -107,13 +108,9 @@ def _refusal(gateway: Gateway, full: Full, address: Address | None) -> web.Respo
         limits.total,
     )
     message = "There are too many connections."
-    info = error_info(ErrorCode.RESOURCE_EXHAUSTED, message, retry_after_ms=_COME_BACK_MS)
-    return problem_of(info, _SERVICE_UNAVAILABLE)
-
-
-def _transport_token(request: web.Request) -> str | None:
-    """The token of the upgrade (PROTOCOL 3.2.5); `hello` may bring another one."""
-    token = bearer_token(request)
-    if token is None and request.app[GATEWAY].settings.allow_query_token:
-        token = request.query.get("access_token")
-    return token
+    return problem(
+        ErrorCode.RESOURCE_EXHAUSTED,
+        message,
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        retry_after_ms=_COME_BACK_MS,
+    )
