@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Any
 
 import aiohttp
-from gateway_harness import Harness, Peer
+from gateway_harness import PATIENCE, Harness, Peer
+from gateway_stage import is_terminal
 
 from longcall_server.gateway.connection import Connection
 from longcall_server.gateway.context import GATEWAY
@@ -31,6 +33,29 @@ async def slow_reader(at: Harness) -> Peer:
 def unsent(at: Harness) -> int:
     """The most that any connection holds."""
     return max(c._outbox._transport.get_write_buffer_size() for c in connections(at))
+
+
+async def stopped_reader(at: Harness) -> Peer:
+    """One that has said hello, and takes nothing more from the network."""
+    slow = await slow_reader(at)
+    await slow.hello()
+    slow.ws._reader._protocol.pause_reading()
+    return slow
+
+
+async def poured(at: Harness) -> Peer:
+    """A client whose request `r1` has ended with a log of 200 chunks that no buffer holds."""
+    fast = await at.welcomed()
+    await fast.request("pour", 200)
+    await fast.until(is_terminal)
+    return fast
+
+
+async def until_blocked(at: Harness, fast: Peer) -> None:
+    """Waits until as much is unsent for some connection as may be."""
+    async with asyncio.timeout(PATIENCE):
+        while not any(connection._outbox.is_blocked for connection in connections(at)):
+            await fast.pinged()
 
 
 def connections(at: Harness) -> list[Connection]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from gateway_harness import PATIENCE, Harness, Peer, gateway, token
-from gateway_readers import connections, slow_reader, unsent
+from gateway_readers import connections, poured, stopped_reader, unsent, until_blocked
 from gateway_stage import is_terminal
 from service_harness import limits
 
@@ -156,16 +156,10 @@ async def test_a_reader_that_takes_nothing_gets_the_newest_when_it_takes_again(
     bounds = limits(max_log_bytes=64 << 20)
     settings = GatewaySettings(send_buffer_bytes=131_072)
     async with gateway(handlers, tmp_path, settings=settings, bounds=bounds) as at:
-        fast = await at.welcomed()
-        await fast.request("pour", 200)
-        await fast.until(is_terminal)
-        slow = await slow_reader(at)
-        await slow.hello()
-        slow.ws._reader._protocol.pause_reading()
+        fast = await poured(at)
+        slow = await stopped_reader(at)
         await slow.attach(0)
-        async with asyncio.timeout(20):
-            while not any(connection._outbox.is_blocked for connection in connections(at)):
-                await fast.pinged()
+        await until_blocked(at, fast)
         padding, most = "x" * 15_000, 0
         for number in range(100):
             assert (await announce(at, f"{number}:{padding}"))[0] == 202
@@ -189,9 +183,7 @@ async def test_announcements_alone_fill_no_more_than_the_buffer_of_a_connection(
 ) -> None:
     settings = GatewaySettings(send_buffer_bytes=131_072)
     async with gateway(handlers, tmp_path, settings=settings) as at:
-        fast, slow = await at.welcomed(), await slow_reader(at)
-        await slow.hello()
-        slow.ws._reader._protocol.pause_reading()
+        fast, slow = await at.welcomed(), await stopped_reader(at)
         word = Announcement(frame("x" * 16_000), Audience())
         blocked = most = 0
         async with asyncio.timeout(PATIENCE):

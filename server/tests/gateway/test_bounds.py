@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import WSMsgType
 from gateway_harness import PATIENCE, gateway, token
-from gateway_readers import connections, slow_reader, unsent
+from gateway_readers import connections, stopped_reader, unsent
 from gateway_stage import code, is_terminal
 from service_harness import limits
 
@@ -134,9 +134,7 @@ async def test_pings_of_a_client_that_takes_no_pongs_are_not_answered_without_en
     bounds = limits(message_burst=1_000_000, messages_per_minute=60_000_000)
     async with gateway(handlers, tmp_path, settings=settings, bounds=bounds) as at:
         honest = await at.welcomed()
-        slow = await slow_reader(at)
-        await slow.hello()
-        slow.ws._reader._protocol.pause_reading()
+        slow = await stopped_reader(at)
 
         async def flood() -> None:
             for _ in range(40_000):
@@ -186,9 +184,7 @@ async def test_large_answers_are_read_when_there_is_room_for_them_and_not_before
         for number in range(120):
             await fast.request("large", id=f"r{number}")
             await fast.until(is_terminal)
-        slow = await slow_reader(at)
-        await slow.hello()
-        slow.ws._reader._protocol.pause_reading()
+        slow = await stopped_reader(at)
         at.desk.store.calls.clear()
         reading = asyncio.Event()
         verbs = ("read", "request_cancel")

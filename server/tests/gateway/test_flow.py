@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 from gateway_harness import Harness, gateway
-from gateway_readers import connections, slow_reader, unsent
+from gateway_readers import connections, poured, stopped_reader, unsent, until_blocked
 from gateway_stage import Stage, code, is_terminal, until_last_replay
 from service_harness import limits
 
@@ -271,12 +271,8 @@ async def test_a_slow_reader_is_bounded_and_loses_nothing(
     settings = GatewaySettings(send_buffer_bytes=131_072)
     options = {"settings": settings, "bounds": bounds}
     async with gateway(handlers, tmp_path, **options) as at:  # type: ignore[arg-type]
-        fast = await at.welcomed()
-        await fast.request("pour", 200)
-        await fast.until(is_terminal)
-        slow = await slow_reader(at)
-        await slow.hello()
-        slow.ws._reader._protocol.pause_reading()
+        fast = await poured(at)
+        slow = await stopped_reader(at)
         for number in range(3):
             await slow.attach(0)
             await fast.request("echo", number, id=f"e{number}")
@@ -300,16 +296,10 @@ async def test_nothing_more_is_read_from_a_client_that_takes_nothing(
     bounds = limits(max_log_bytes=64 << 20)
     settings = GatewaySettings(send_buffer_bytes=131_072)
     async with gateway(handlers, tmp_path, settings=settings, bounds=bounds) as at:
-        fast = await at.welcomed()
-        await fast.request("pour", 200)
-        await fast.until(is_terminal)
-        slow = await slow_reader(at)
-        await slow.hello()
-        slow.ws._reader._protocol.pause_reading()
+        fast = await poured(at)
+        slow = await stopped_reader(at)
         await slow.attach(0)
-        async with asyncio.timeout(20):
-            while not any(connection._outbox.is_blocked for connection in connections(at)):
-                await fast.pinged()
+        await until_blocked(at, fast)
         # The one after which it stops reading, and the one that is not read.
         await slow.request("wait", id="before")
         await slow.request("wait", id="behind")
@@ -353,12 +343,8 @@ async def test_a_reader_that_takes_nothing_is_closed(
     settings = GatewaySettings(stall_timeout_ms=100, close_timeout_ms=50)
     bounds = limits(max_log_bytes=64 << 20)
     async with gateway(handlers, tmp_path, settings=settings, bounds=bounds) as at:
-        fast = await at.welcomed()
-        await fast.request("pour", 200)
-        await fast.until(is_terminal)
-        slow = await slow_reader(at)
-        await slow.hello()
-        slow.ws._reader._protocol.pause_reading()
+        fast = await poured(at)
+        slow = await stopped_reader(at)
         await slow.attach(0)
         await fast.ws.close()
         async with asyncio.timeout(20):

@@ -72,17 +72,7 @@ class SchedulingTests(StoreTests):
             assert [id for id in order if id[0] == "a"] == ["a5", "a4", "a3", "a2", "a1", "a0"]
 
     async def test_the_limit_of_an_owner_counts_all_actions_and_workers(self) -> None:
-        limits = ConcurrencyLimits(per_owner=2)
-        async with self.scene() as scene:
-            for n in range(4):
-                await scene.submit(f"a{n}", action="x" if n % 2 else "y")
-            await scene.submit("b", BOB, action="x")
-            first = await self._claim(scene, limits, worker="one")
-            assert Counter(ids(first)) == Counter(["a0", "a1", "b"])
-            assert await self._claim(scene, limits, worker="two") == []
-            done = next(one for one in first if one.record.key.id == "a1")
-            await scene.store.complete(done.lease, "1")
-            assert ids(await self._claim(scene, limits, worker="two")) == ["a2"]
+        await self._counts_everywhere(ConcurrencyLimits(per_owner=2), BOB)
 
     @clause("5.4.14")
     async def test_places_are_kept_for_owners_of_whom_nothing_runs(self) -> None:
@@ -117,17 +107,7 @@ class SchedulingTests(StoreTests):
             assert ids(await scene.claim()) == ["first", "second"]
 
     async def test_the_limit_of_a_tenant_counts_all_actions_and_workers(self) -> None:
-        limits = ConcurrencyLimits(per_tenant=2)
-        async with self.scene() as scene:
-            for n in range(4):
-                await scene.submit(f"a{n}", action="x" if n % 2 else "y")
-            await scene.submit("b", BOLT, action="x")
-            first = await self._claim(scene, limits, worker="one")
-            assert Counter(ids(first)) == Counter(["a0", "a1", "b"])
-            assert await self._claim(scene, limits, worker="two") == []
-            done = next(one for one in first if one.record.key.id == "a1")
-            await scene.store.complete(done.lease, "1")
-            assert ids(await self._claim(scene, limits, worker="two")) == ["a2"]
+        await self._counts_everywhere(ConcurrencyLimits(per_tenant=2), BOLT)
 
     async def test_the_limit_of_an_action_holds_over_tenants_and_leaves_others_alone(self) -> None:
         limits = ConcurrencyLimits(per_action={"x": 2})
@@ -173,6 +153,19 @@ class SchedulingTests(StoreTests):
             assert per_action["x"] <= 7
             per_tenant = Counter(one.record.key.owner.tenant_id for one in claimed)
             assert per_tenant == Counter({"acme": 5, "bolt": 5})
+
+    async def _counts_everywhere(self, limits: ConcurrencyLimits, other: Owner) -> None:
+        """A limit of 2 for Alice, whatever the action and the worker; it leaves `other` alone."""
+        async with self.scene() as scene:
+            for n in range(4):
+                await scene.submit(f"a{n}", action="x" if n % 2 else "y")
+            await scene.submit("b", other, action="x")
+            first = await self._claim(scene, limits, worker="one")
+            assert Counter(ids(first)) == Counter(["a0", "a1", "b"])
+            assert await self._claim(scene, limits, worker="two") == []
+            done = next(one for one in first if one.record.key.id == "a1")
+            await scene.store.complete(done.lease, "1")
+            assert ids(await self._claim(scene, limits, worker="two")) == ["a2"]
 
     async def _claim(
         self, scene: Scene, limits: ConcurrencyLimits, *, worker: str = WORKER, limit: int = 100
