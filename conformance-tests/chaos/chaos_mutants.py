@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from chaos_handlers import handlers
+from planting import Defects, planted
 
 from longcall_server import Handlers
 from longcall_server.core import events
@@ -76,13 +76,10 @@ def counts() -> None:
     SqliteStore.fail = fail_counted  # type: ignore[method-assign]
 
 
-MUTANTS: dict[str, Callable[[], None]] = {
+MUTANTS: Defects = {
     defect.__name__: defect for defect in (repeats, voids_all, abandons, loses, counts)
 }
 
 
 def __getattr__(name: str) -> Handlers:
-    if not name.startswith("with_") or name.removeprefix("with_") not in MUTANTS:
-        raise AttributeError(name)
-    MUTANTS[name.removeprefix("with_")]()
-    return handlers
+    return planted(name, MUTANTS, handlers)

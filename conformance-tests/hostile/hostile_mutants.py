@@ -6,11 +6,11 @@ Each is the application under attack; that it is loaded puts the defect into the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from hostile_handlers import handlers
+from planting import Defects, planted
 
 from longcall_server import Handlers
 from longcall_server.core.codes import CloseCode
@@ -79,13 +79,8 @@ def swallows() -> None:
     Session.receive = silent  # type: ignore[method-assign]
 
 
-MUTANTS: dict[str, Callable[[], None]] = {
-    defect.__name__: defect for defect in (closes, breaks, leaks, mixes, swallows)
-}
+MUTANTS: Defects = {defect.__name__: defect for defect in (closes, breaks, leaks, mixes, swallows)}
 
 
 def __getattr__(name: str) -> Handlers:
-    if not name.startswith("with_") or name.removeprefix("with_") not in MUTANTS:
-        raise AttributeError(name)
-    MUTANTS[name.removeprefix("with_")]()
-    return handlers
+    return planted(name, MUTANTS, handlers)

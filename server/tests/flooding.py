@@ -46,7 +46,6 @@ class Flood:
         self._dice = random.Random(seed)
         self._seed = seed
         self._number = 0
-        self._up = 0
         self.done: Counter[str] = Counter()
 
     async def keep_full(self, token: str, up: asyncio.Semaphore) -> None:

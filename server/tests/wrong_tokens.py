@@ -356,7 +356,7 @@ FORMS: Final = (
     _text("base64 that is not canonical", _not_canonical),
     _text(
         "base64 of an impossible length",
-        _part(1, lambda part: part + "A" * ((1 - len(part)) % 4 or 4)),
+        _part(1, _one_over),
     ),
     _text("the prefix Bearer", lambda text: "Bearer " + text),
     _text("quotation marks", lambda text: f'"{text}"'),

@@ -59,9 +59,6 @@ class DriverPool:
             else:
                 await driver.stop()
 
-    def _new(self) -> Driver:
-        return Driver(self._command.command, cwd=self._cwd)
-
     async def stop(self) -> list[str]:
         """Ends all of them; returns what was wrong with that."""
         idle, self._idle = self._idle, []

@@ -228,11 +228,6 @@ class FaultProxy:
         """How many clients there have been."""
         return self._counts["connections"]
 
-    @property
-    def open_at_most(self) -> int:
-        """How many clients were connected at a time."""
-        return self._counts["open_at_most"]
-
     def unmet(self) -> list[str]:
         """Rules that never fired, demands that were not met, frames that were too large."""
         return [*self._schedule.unmet(), *self._problems]
