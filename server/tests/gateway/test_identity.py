@@ -61,7 +61,8 @@ async def slow() -> Slow:
 
 @pytest.fixture
 async def at(slow: Slow, handlers: Handlers, tmp_path: Path) -> AsyncIterator[Harness]:
-    settings = GatewaySettings(hello_timeout_ms=100, close_timeout_ms=500)
+    # Long enough that a machine that stalls between a connection and its hello is not too slow.
+    settings = GatewaySettings(hello_timeout_ms=2_000, close_timeout_ms=500)
     async with gateway(handlers, tmp_path, settings=settings, authenticator=slow) as harness:
         yield harness
 
