@@ -95,6 +95,7 @@ async def test_a_detached_quick_request_that_is_answered_leaves_nothing_behind(
 
 
 @pytest.mark.clause("10.6.2")
+@pytest.mark.complaint(1)
 async def test_a_quick_request_outlives_its_connection(
     handlers: Handlers, stage: Stage, tmp_path: Path
 ) -> None:
@@ -264,6 +265,7 @@ async def test_silent_clients_are_pinged_and_then_closed(
 
 
 @pytest.mark.clause("6.4.1", "10.25.3")
+@pytest.mark.complaint(19)
 async def test_a_slow_reader_is_bounded_and_loses_nothing(
     handlers: Handlers, tmp_path: Path
 ) -> None:

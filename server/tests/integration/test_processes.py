@@ -145,6 +145,7 @@ async def test_a_handler_that_never_ends_does_not_keep_the_process(tmp_path: Pat
 
 
 @pytest.mark.clause("1.1.3", "5.2.1", "5.4.10")
+@pytest.mark.complaint(9)
 async def test_kill_9_loses_nothing_and_costs_no_lease_time(tmp_path: Path) -> None:
     async with serving(tmp_path, "--lease", "1h") as server, connected(server.url) as wire:
         await wire.send("request", id="k", action="survivor")

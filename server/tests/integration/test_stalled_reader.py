@@ -127,6 +127,7 @@ async def read_to_the_end(reader: RawSocket, messages: list[Message]) -> None:
 
 @pytest.mark.clause("6.4.1", "10.35.2")
 @pytest.mark.timeout(1800 if IS_LONG else 300)
+@pytest.mark.complaint(19)
 async def test_a_reader_that_stops_is_bounded_and_harms_nobody_and_gets_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

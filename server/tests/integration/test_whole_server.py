@@ -78,6 +78,7 @@ async def test_a_durable_request_tells_its_whole_story(wire: Wire) -> None:
 
 
 @pytest.mark.clause("5.3.3")
+@pytest.mark.complaint(1)
 async def test_a_slow_quick_request_is_promoted(wire: Wire) -> None:
     await wire.send("request", id="p-1", action="slow_quick")
     messages = await wire.ended()

@@ -24,6 +24,7 @@ from longcall_server.stores.memory import MemoryStore
 
 
 @pytest.mark.clause("5.4.2", "10.17.3")
+@pytest.mark.complaint(8)
 async def test_a_lost_lease_fences_the_attempt_and_another_one_follows(
     handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -55,6 +56,7 @@ async def test_a_lost_lease_fences_the_attempt_and_another_one_follows(
 
 
 @pytest.mark.clause("5.4.1")
+@pytest.mark.complaint(8)
 async def test_leases_are_renewed_and_carry_progress(handlers: Handlers, tmp_path: Path) -> None:
     release = asyncio.Event()
 
