@@ -4,8 +4,11 @@ package longcall
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,6 +34,7 @@ type testServer struct {
 	conns chan *testConn // as they are accepted
 	ended chan struct{}
 	files map[string]http.HandlerFunc
+	raw   func(io.ReadWriter) // takes the first connection, right after its upgrade
 }
 
 func newTestServer(t *testing.T) *testServer {
@@ -51,7 +55,31 @@ func (s *testServer) serve(w http.ResponseWriter, r *http.Request) {
 	s.upgrade(w, r)
 }
 
+// hijack upgrades without a WebSocket library, so that a test can send what none would.
+func (s *testServer) hijack(w http.ResponseWriter, r *http.Request, play func(io.ReadWriter)) {
+	accept := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	conn, buffered, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Protocol: %s\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		subprotocol, base64.StdEncoding.EncodeToString(accept[:]))
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	play(struct {
+		io.Reader
+		io.Writer
+	}{buffered, conn})
+}
+
 func (s *testServer) upgrade(w http.ResponseWriter, r *http.Request) {
+	if play := s.raw; play != nil {
+		s.raw = nil
+		s.hijack(w, r, play)
+		return
+	}
 	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}})
 	if err != nil {
 		return

@@ -24,6 +24,7 @@ const firstReadLimit = 1 << 20
 // its window.
 type transport struct {
 	socket       *websocket.Conn
+	guard        *frameGuard
 	closeTimeout time.Duration
 	cut          context.CancelFunc // ends every read and write, and with them the connection
 	cutContext   context.Context
@@ -40,8 +41,9 @@ type transport struct {
 func openTransport(ctx context.Context, address *url.URL, c *config, alive func()) (*transport, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.openTimeout)
 	defer cancel()
+	client, upgrade := guarded(c.httpClient)
 	options := &websocket.DialOptions{
-		HTTPClient:     c.httpClient,
+		HTTPClient:     client,
 		HTTPHeader:     c.header.Clone(),
 		Subprotocols:   []string{subprotocol},
 		OnPingReceived: func(context.Context, []byte) bool { alive(); return true },
@@ -59,7 +61,7 @@ func openTransport(ctx context.Context, address *url.URL, c *config, alive func(
 		return nil, openFailure{reason: "the server does not speak " + subprotocol}
 	}
 	socket.SetReadLimit(firstReadLimit)
-	t := &transport{socket: socket, closeTimeout: c.closeTimeout, wake: make(chan struct{}, 1)}
+	t := &transport{socket: socket, guard: upgrade.guard, closeTimeout: c.closeTimeout, wake: make(chan struct{}, 1)}
 	t.cutContext, t.cut = context.WithCancel(context.Background())
 	return t, nil
 }
@@ -151,6 +153,10 @@ func (t *transport) read(take func(text bool, data []byte)) (CloseCode, string) 
 		}
 		var closed websocket.CloseError
 		switch {
+		case t.guard.masked.Load():
+			t.close(CloseCode(websocket.StatusProtocolError), errMasked.Error())
+			<-t.cutContext.Done() // the writer closes, or its time is up
+			return 0, errMasked.Error()
 		case errors.As(err, &closed):
 			return CloseCode(closed.Code), closed.Reason
 		case errors.Is(err, websocket.ErrMessageTooBig):
