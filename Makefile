@@ -6,7 +6,7 @@ FUZZ  = cd server/tests && $(CURDIR)/$(BIN)/python -m fuzz
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate conformance soak fuzz fuzz-merge hostile chaos drain stalled flood format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate check-api conformance soak fuzz fuzz-merge hostile chaos drain stalled flood format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,14 +26,18 @@ lint: ## style, import directions, licences, paths, in every language
 types: ## mypy --strict, pyright (what authors of handlers see) and tsc
 	@$(TOOL) tools/run_tests.py --only types
 
-generate: ## write what is made from schema/ (models, tables, reference) and from the tests (docs/clauses.md)
+generate: ## write what is made from schema/ (models, tables, reference), tests (docs/clauses.md) and sources (api.txt)
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@$(TOOL) tools/node.py
 	@$(BIN)/longcall-codegen generate
 	@$(BIN)/python tools/clauses.py generate
+	@$(BIN)/python tools/python_api.py generate
 
 check-generate: ## fail if a generated file is not what schema/ and the tests say
 	@$(TOOL) tools/run_tests.py --only generated
+
+check-api: ## fail if the public API of an SDK is not the one that is committed
+	@$(TOOL) tools/run_tests.py --only api
 
 conformance: ## every SDK and the server against the one suite
 	@$(TOOL) tools/run_tests.py --only conformance

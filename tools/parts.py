@@ -89,6 +89,8 @@ def checks() -> Iterator[Part]:
     yield Part("clauses", "generated", proven, fast=proven, alone=False)
     current = run("longcall-codegen", "check")
     yield Part("generated", "generated", (current,), needs=("node", "go"), alone=False)
+    offered = (python("tools/python_api.py", "check"),)
+    yield Part("api python", "api", offered, fast=offered, alone=False)
 
 
 def python_tests() -> Iterator[Part]:

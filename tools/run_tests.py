@@ -45,7 +45,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=lambda words: words.split(","),
         default=[],
         metavar="NAME,…",
-        help="only the parts of these names or groups (lint, types, generated, test, conformance)",
+        help="only the parts of these names or groups (lint, types, generated, api, test, …)",
     )
     parser.add_argument("--fast", action="store_true", help="the loop of under a minute")
     return parser.parse_args(arguments)

@@ -3,7 +3,7 @@
 
 __version__ = "0.1.0"
 
-from .asyncio import Client, RequestHandle, connect
+from .asyncio import Callback, Client, Duration, RequestHandle, connect
 from .codec import canonical_json
 from .codes import CloseCode, ErrorCode, RequestStatus
 from .errors import (
@@ -12,6 +12,7 @@ from .errors import (
     ConnectionClosed,
     Detached,
     DownloadError,
+    ErrorOrigin,
     ForbiddenError,
     HandlerError,
     InternalError,
@@ -43,11 +44,12 @@ from .events import (
     Snapshot,
     Status,
 )
-from .options import Options, ReaderLimits, TokenReason
+from .options import Options, ReaderLimits, Token, TokenReason
 from .states import ConnectionState
 
 __all__ = [
     "Announcement",
+    "Callback",
     "Chunk",
     "Client",
     "ClientState",
@@ -59,8 +61,10 @@ __all__ = [
     "Detached",
     "Download",
     "DownloadError",
+    "Duration",
     "ErrorCode",
     "ErrorInfo",
+    "ErrorOrigin",
     "Event",
     "ForbiddenError",
     "HandlerError",
@@ -82,6 +86,7 @@ __all__ = [
     "ResourceExhaustedError",
     "Snapshot",
     "Status",
+    "Token",
     "TokenReason",
     "UnauthorizedError",
     "UnavailableError",

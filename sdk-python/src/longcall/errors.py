@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-Origin = Literal["server", "client"]
+ErrorOrigin = Literal["server", "client"]
 """Who says so: the server, or this SDK before anything was sent. PROTOCOL 9.8.3."""
 
 
@@ -200,21 +200,21 @@ class RequestError(LongcallError):
         attempt: int = 0,
         executed: bool = False,
         outcome_unknown: bool = False,
-        origin: Origin = "server",
+        origin: ErrorOrigin = "server",
     ) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
         known = ErrorCode.of(code)
         default = ERROR_CODES[known].retryable if known is not None else False
-        self.retryable = default if retryable is None else retryable
+        self.retryable: bool = default if retryable is None else retryable
         self.retry_after = retry_after
         self.details = details
         self.request_id = request_id
         self.attempt = attempt
         self.executed = executed
         self.outcome_unknown = outcome_unknown
-        self.origin: Origin = origin
+        self.origin: ErrorOrigin = origin
 
     def __str__(self) -> str:
         text = f"{self.code}: {self.message}" if self.message else self.code

@@ -230,9 +230,9 @@ class Client:
             traceparent=traceparent,
         )
         handle = RequestHandle(self._connection, state, keeps_first=bool(callbacks))
-        async with handle.patience(timeout):
+        async with handle._patience(timeout):
             if callbacks:
-                await handle.watch(callbacks)
+                await handle._watch(callbacks)
             return await handle.result()
 
     async def submit(
@@ -271,7 +271,7 @@ class Client:
             traceparent=traceparent,
         )
         handle = RequestHandle(self._connection, state)
-        await handle.settle(timeout)
+        await handle._settle(timeout)
         return handle
 
     def attach(self, id: str) -> RequestHandle:

@@ -116,7 +116,7 @@ class RequestHandle:
             with self._connection.step() as now:
                 self._connection.protocol.add_waiter(state, now)
             try:
-                async with self.patience(timeout):
+                async with self._patience(timeout):
                     await self._connection.wait(
                         state.changed, lambda: state.outcome is not None or self._is_detached
                     )
@@ -261,17 +261,17 @@ class RequestHandle:
 
     # For `Client`.
 
-    async def settle(self, timeout: float | None) -> None:
+    async def _settle(self, timeout: float | None) -> None:
         """Waits until the server is known to have the request; raises its refusal."""
         state = self._state
         with self._use(releases=True):
-            async with self.patience(timeout):
+            async with self._patience(timeout):
                 await self._connection.wait(state.changed, lambda: state.is_settled)
         outcome = state.outcome
         if outcome is not None and outcome.error is not None and outcome.ending is Ending.LOSS:
             raise outcome.error._with()
 
-    async def watch(self, callbacks: Callbacks) -> None:
+    async def _watch(self, callbacks: Callbacks) -> None:
         """Calls the application for each event until the end."""
         async with aclosing(self._events()) as events:
             async for event in events:
@@ -284,7 +284,7 @@ class RequestHandle:
                         logger.exception("a callback of request %s failed", self.id)
 
     @asynccontextmanager
-    async def patience(self, timeout: float | None) -> AsyncIterator[None]:
+    async def _patience(self, timeout: float | None) -> AsyncIterator[None]:
         """Raises `WaitTimeout` when the caller's patience ends. PROTOCOL 9.3.2."""
         try:
             async with asyncio.timeout(timeout) as patience:
@@ -328,7 +328,7 @@ class RequestHandle:
             raise Detached(self.id)
 
     async def _answer(self, question: Question[Answer], timeout: float | None) -> Answer | None:
-        async with self.patience(timeout):
+        async with self._patience(timeout):
             await self._connection.wait(
                 question.changed, lambda: question.is_answered or self._is_detached
             )
