@@ -6,7 +6,7 @@ FUZZ  = cd server/tests && $(CURDIR)/$(BIN)/python -m fuzz
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate check-api conformance soak fuzz fuzz-merge hostile chaos drain stalled flood format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate check-api conformance soak fuzz fuzz-merge hostile chaos drain stalled flood test-browser-long format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ chaos: ## kill -9 the server 200 times under load, and judge what 50 clients saw
 drain: ## SIGTERM 50 times with requests running and queued: nobody sees an error (ROUNDS=, SEED=)
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@$(CHAOS) term $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+
+test-browser-long: ## what Chromium does by the minute: offline, hidden, in the back/forward cache
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@$(TOOL) tools/node.py
+	@cd sdk-js && LONGCALL_BROWSER=long npm run --silent test:browser
 
 stalled: ## a reader stops at the level of TCP while 50 MB come: bounded, harmless, nothing lost
 	@$(TOOL) tools/environment.py dev >/dev/null

@@ -19,11 +19,19 @@ LANGUAGES = {
 }
 
 FUZZER = "atheris"
+BROWSER = "chromium"
 
 
 def missing(name: str) -> str | None:
     """Why what a part needs is not here, and what to do; None if it is."""
-    return missing_fuzzer() if name == FUZZER else missing_language(name)
+    special = {FUZZER: missing_fuzzer, BROWSER: missing_browser}
+    return special[name]() if name in special else missing_language(name)
+
+
+def missing_browser() -> str | None:
+    """Why there is no browser with a screen for it; None if there is."""
+    absent = [command for command in (BROWSER, "Xvfb") if shutil.which(command) is None]
+    return f"{' and '.join(absent)} not found: see .ci/debian-packages.txt" if absent else None
 
 
 def missing_fuzzer() -> str | None:
