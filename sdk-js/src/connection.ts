@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LongcallError, WaitTimeoutError } from "./errors.js";
 import type { Announcement, ClientState } from "./events.js";
-import { type ClientOptions, platformClock, settingsFrom, type TokenReason } from "./options.js";
+import {
+  type ClientOptions,
+  type Clock,
+  platformClock,
+  settingsFrom,
+  type TokenReason,
+} from "./options.js";
 import type { Effect } from "./protocol/effects.js";
 import { Protocol } from "./protocol/protocol.js";
 import type { Question, Signal } from "./protocol/signals.js";
@@ -28,9 +34,9 @@ export class Connection {
 
   readonly #options: ClientOptions;
   readonly #WebSocket: WebSocketConstructor;
-  readonly #clock: () => number;
+  readonly #clock: Clock;
   readonly #transports = new Map<number, Transport>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: unknown;
   #timerAt = Number.POSITIVE_INFINITY;
   #isFlushing = false;
   #tokens: Promise<unknown> = Promise.resolve();
@@ -56,7 +62,7 @@ export class Connection {
   /** Tells the protocol something, and does what it then wants done. */
   step<T>(input: (now: number) => T): T {
     try {
-      return input(this.#clock());
+      return input(this.#clock.now());
     } finally {
       this.#flush();
     }
@@ -263,15 +269,15 @@ export class Connection {
   #arm(): void {
     const next = this.protocol.nextTimeout;
     if (next === undefined) {
-      clearTimeout(this.#timer);
+      this.#clock.clearTimeout(this.#timer);
       this.#timerAt = Number.POSITIVE_INFINITY;
       return;
     }
     if (this.#timerAt <= next) return;
-    clearTimeout(this.#timer);
+    this.#clock.clearTimeout(this.#timer);
     this.#timerAt = next;
-    const waitMs = Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(next - this.#clock())));
-    this.#timer = setTimeout(() => {
+    const waitMs = Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(next - this.#clock.now())));
+    this.#timer = this.#clock.setTimeout(() => {
       this.#timerAt = Number.POSITIVE_INFINITY;
       this.step((now) => this.protocol.handleTimeout(now));
     }, waitMs);

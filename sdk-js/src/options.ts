@@ -10,6 +10,16 @@ export type TokenReason = "connect" | "refresh" | "unauthorized";
 /** A token, or what gives a fresh one each time. */
 export type Token = string | ((reason: TokenReason) => string | Promise<string>);
 
+/** What tells the time and wakes the client. */
+export interface Clock {
+  /** Milliseconds since any moment; they never go back. */
+  now(): number;
+  /** Calls `callback` once, `ms` from now; a timer that is early does no harm. */
+  setTimeout(callback: () => void, ms: number): unknown;
+  /** Forgets what `setTimeout` returned; `undefined` is nothing. */
+  clearTimeout(timer: unknown): void;
+}
+
 /** How a client behaves. */
 export interface ClientOptions {
   /** Who is asking. Default: none, where it travels otherwise. */
@@ -47,8 +57,8 @@ export interface ClientOptions {
   readonly fetch?: typeof fetch;
   /** A number from 0 to 1, for the waits. Default `Math.random`. */
   readonly random?: () => number;
-  /** Milliseconds that never go back. Default: the clocks of the platform, sleep included. */
-  readonly clock?: () => number;
+  /** Time and timers, for tests: see `longcall/testing`. Default: those of the platform, sleep included. */
+  readonly clock?: Clock;
 }
 
 /** How much an iterator may hold. */
@@ -114,15 +124,19 @@ export function checkedUrl(url: string | URL): string {
 }
 
 /** Returns a clock that counts sleep where the platform has one clock that does. PROTOCOL 10.31. */
-export function platformClock(): () => number {
+export function platformClock(): Clock {
   let now = 0;
   let steady = performance.now();
   let wall = Date.now();
-  return () => {
-    const [steadyNow, wallNow] = [performance.now(), Date.now()];
-    // The steady clock may stand still while the machine sleeps, the other may be set back.
-    now += Math.max(0, steadyNow - steady, wallNow - wall);
-    [steady, wall] = [steadyNow, wallNow];
-    return now;
+  return {
+    now() {
+      const [steadyNow, wallNow] = [performance.now(), Date.now()];
+      // The steady clock may stand still while the machine sleeps, the other may be set back.
+      now += Math.max(0, steadyNow - steady, wallNow - wall);
+      [steady, wall] = [steadyNow, wallNow];
+      return now;
+    },
+    setTimeout: (callback, ms) => setTimeout(callback, ms),
+    clearTimeout: (timer) => clearTimeout(timer as number | undefined),
   };
 }

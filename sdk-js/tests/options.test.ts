@@ -7,12 +7,12 @@ afterEach(() => vi.useRealTimers());
 test("the clock counts sleep where the wall clock does, and never goes back (10.31)", () => {
   vi.useFakeTimers();
   const clock = platformClock();
-  const start = clock();
+  const start = clock.now();
   vi.advanceTimersByTime(1_000);
-  expect(clock() - start).toBe(1_000);
+  expect(clock.now() - start).toBe(1_000);
   vi.setSystemTime(Date.now() + 3_600_000); // asleep: the steady clock stood still
-  expect(clock() - start).toBe(3_601_000);
+  expect(clock.now() - start).toBe(3_601_000);
   vi.setSystemTime(0);
   vi.advanceTimersByTime(5);
-  expect(clock() - start).toBe(3_601_005);
+  expect(clock.now() - start).toBe(3_601_005);
 });
