@@ -270,8 +270,8 @@ class Script:
     def take(self, state: TrackedRequest, reader: EventReader) -> list[Any]:
         """Returns all events that wait."""
         events = []
-        while (event := self.protocol.next_event(state, reader, self.now)) is not None:
-            events.append(event)
+        while batch := self.protocol.next_events(state, reader, 3, self.now):
+            events.extend(batch)
         self.settle()
         return events
 

@@ -28,6 +28,7 @@ from scripted import (
 from longcall import (
     Chunk,
     Detached,
+    Event,
     LongcallError,
     Options,
     Progress,
@@ -403,19 +404,24 @@ class World:
         for iterator in self.iterators:
             if self.troubles and self.random.random() > iterator.speed:
                 continue
-            event = self.client.next_event(iterator.state, iterator.reader, self.now)
+            size = self.random.choice((1, 3))
+            batch = self.client.next_events(iterator.state, iterator.reader, size, self.now)
             self._do()
-            if event is None:
-                continue
-            has_read = True
-            if isinstance(event, Progress):
-                continue
-            expected = len(iterator.seqs) + 1
-            assert event.seq == expected, f"{event.seq} instead of {expected}"
-            iterator.seqs.append(event.seq)
-            stored = self.store[iterator.state.id].log[event.seq - 1]
-            assert isinstance(event, Chunk if stored["type"] == "chunk" else Status)
+            has_read = has_read or bool(batch)
+            assert len(batch) <= size
+            assert not any(isinstance(event, Progress) for event in batch[1:])
+            for event in batch:
+                self._took(iterator, event)
         return has_read
+
+    def _took(self, iterator: Iterator, event: Event) -> None:
+        if isinstance(event, Progress):
+            return
+        expected = len(iterator.seqs) + 1
+        assert event.seq == expected, f"{event.seq} instead of {expected}"
+        iterator.seqs.append(event.seq)
+        stored = self.store[iterator.state.id].log[event.seq - 1]
+        assert isinstance(event, Chunk if stored["type"] == "chunk" else Status)
 
     # The end.
 

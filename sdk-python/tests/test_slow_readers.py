@@ -35,9 +35,9 @@ def test_slow_iterator_pauses_and_goes_on_from_its_place() -> None:
     script.send(*(chunk("r", seq) for seq in range(2, 5)))
     assert kinds(script.sent()) == ["detach"]
     script.send(*(chunk("r", seq) for seq in range(5, 9)))  # late frames
-    script.protocol.next_event(state, reader, script.now)
+    script.protocol.next_events(state, reader, 1, script.now)
     assert script.sent() == []
-    script.protocol.next_event(state, reader, script.now)
+    script.protocol.next_events(state, reader, 1, script.now)
     assert script.sent() == [{"type": "attach", "request_id": "r", "after_seq": 4}]
     script.send(snapshot("r", last_seq=6), chunk("r", 5), complete("r", 6))
     assert script.seqs(state, reader) == [3, 4, 5]

@@ -64,6 +64,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._performing = False
+        self._is_closed = False
 
     # Talking to the protocol.
 
@@ -108,9 +109,10 @@ class Connection:
             self.protocol.start(now)
 
     async def close(self) -> None:
-        """Closes for good, and leaves no task or socket behind."""
+        """Closes for good, and leaves no task, timer or socket behind."""
         with self.step() as now:
             self.protocol.close(now)
+        self._is_closed = True
         for task in self._others:  # a token function may hang
             task.cancel()
         while tasks := [*self._tasks.values(), *self._others]:
@@ -120,6 +122,8 @@ class Connection:
             self._timer = None
 
     def _arm(self, now: float) -> None:
+        if self._is_closed:
+            return
         due = self.protocol.next_timeout()
         if self._timer is not None:
             # An earlier timer stays: it fires, finds nothing due, and arms the next.
@@ -146,7 +150,7 @@ class Connection:
             case Open(link, reason):
                 task = asyncio.create_task(self._run(link, reason), name=f"longcall link {link}")
                 self._tasks[link] = task
-                task.add_done_callback(lambda _: self._tasks.pop(link))
+                task.add_done_callback(lambda _: self._ended(link))
             case Close():
                 self._close_link(effect)
             case SetReadLimit(link, max_bytes):
@@ -165,7 +169,9 @@ class Connection:
     def _close_link(self, close: Close) -> None:
         transport = self._transports.get(close.link)
         if transport is None:
-            self._tasks[close.link].cancel()  # still opening
+            # Still opening; or its task was ended by somebody else, as asyncio.run() does.
+            if (task := self._tasks.get(close.link)) is not None:
+                task.cancel()
         elif close.abort:
             transport.abort()
         else:
@@ -195,9 +201,7 @@ class Connection:
             token = await self.fetch_token(reason)
             transport = await Transport.open(self.url, self.options)
         except asyncio.CancelledError:
-            # Only _close_link cancels this task, and expects handle_closed.
-            self._closed(link, None, "")
-            return
+            return  # _ended tells it
         except (TokenFailed, OpenFailed) as failed:
             with self.step() as now:
                 self.protocol.handle_open_failed(
@@ -207,6 +211,9 @@ class Connection:
                     retry_after=getattr(failed, "retry_after", None),
                     reason=str(failed),
                 )
+            return
+        except Exception:
+            logger.exception("opening a connection broke in an unexpected way; it is tried again")
             return
         self._transports[link] = transport
         code, why = None, "the connection was lost"
@@ -219,6 +226,11 @@ class Connection:
         finally:
             del self._transports[link]
             self._closed(link, code, why)
+
+    def _ended(self, link: int) -> None:
+        """A link's task is over. One that was cancelled before it began has told nobody."""
+        del self._tasks[link]
+        self._closed(link, None, "")
 
     def _closed(self, link: int, code: int | None, reason: str) -> None:
         with self.step() as now:

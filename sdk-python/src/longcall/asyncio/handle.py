@@ -134,15 +134,24 @@ class RequestHandle:
         return self._events()
 
     async def _events(self) -> AsyncGenerator[Event, None]:
+        async with aclosing(self._batches(1)) as batches:
+            async for batch in batches:
+                yield batch[0]
+
+    async def _batches(self, size: int) -> AsyncGenerator[list[Event], None]:
+        """Yields what has arrived, at most `size` events at once. For the front ends.
+
+        Progress comes first in its batch or not at all: what waits here still becomes newer.
+        """
         protocol, state = self._connection.protocol, self._state
         with self._use(releases=True):
             reader = self._open_reader()
             try:
                 while True:
                     with self._connection.step() as now:
-                        event = protocol.next_event(state, reader, now)
-                    if event is not None:
-                        yield event
+                        batch = protocol.next_events(state, reader, size, now)
+                    if batch:
+                        yield batch
                         continue
                     self._check_attached()
                     if reader.error is not None:

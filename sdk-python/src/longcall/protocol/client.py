@@ -313,14 +313,20 @@ class ClientProtocol:
         self._activate(state, now)
         return True
 
-    def next_event(self, state: TrackedRequest, reader: EventReader, now: float) -> Event | None:
-        """Returns the next event that has arrived; None: none waits."""
+    def next_events(
+        self, state: TrackedRequest, reader: EventReader, size: int, now: float
+    ) -> list[Event]:
+        """Returns the next events that have arrived, at most `size`; progress only as the first."""
         was_stalled = reader.is_stalled
-        event = reader.pop()
+        batch: list[Event] = []
+        while len(batch) < size and not (batch and reader.is_progress_next):
+            if (event := reader.pop()) is None:
+                break
+            batch.append(event)
         if was_stalled and reader.is_hungry:
             self._requests.activate(state)
             self._go_on(now)
-        return event
+        return batch
 
     def close_reader(self, state: TrackedRequest, reader: EventReader, now: float) -> None:
         """Ends an iterator."""

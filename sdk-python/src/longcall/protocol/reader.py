@@ -76,6 +76,11 @@ class EventReader:
         return bool(self._queue) or self.is_over
 
     @property
+    def is_progress_next(self) -> bool:
+        """True when `pop` would give progress."""
+        return bool(self._queue) and self._queue[0] is self._progress
+
+    @property
     def is_stalled(self) -> bool:
         return self._stalled
 
