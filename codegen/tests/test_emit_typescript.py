@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path, PurePosixPath
@@ -34,9 +35,9 @@ def test_the_emitter_makes_what_is_kept_each_time() -> None:
 
 @needs_node
 def test_the_validators_need_nothing_and_point_at_the_first_defect(tmp_path: Path) -> None:
-    code = emitted("typescript")[FOLDER / "validators.js"]
+    code = emitted("typescript")[FOLDER / "validators.ts"]
     assert "require(" not in code
-    assert "import " not in code
+    assert re.findall(r"^import (\w+)", code, re.MULTILINE) == ["type"]
 
     def defect(message: dict[str, Any]) -> Any:
         return _run(tmp_path, code, f"checkServerMessage({json.dumps(message)}) ?? null")
@@ -48,9 +49,18 @@ def test_the_validators_need_nothing_and_point_at_the_first_defect(tmp_path: Pat
     assert defect(tell | {"mood": None}) == {"pointer": "/mood", "rule": "type"}
     assert defect(tell | {"mood": "\N{GRINNING FACE}" * 16}) is None  # code points, not units
     assert defect(tell | {"mood": "x" * 17}) == {"pointer": "/mood", "rule": "maxLength"}
+    assert defect(tell | {"point": {"x": 2}}) == {"pointer": "/point/x", "rule": "maximum"}
     del tell["answer"]
     assert defect(tell) == {"pointer": "/answer", "rule": "required"}
     assert defect({"type": "toString"}) == {"pointer": "/type", "rule": "enum"}
+
+
+@needs_node
+def test_what_the_walker_could_not_tell_is_refused() -> None:
+    schema = load_schema(FIXTURE / "schema")
+    del schema.bundle.document["$defs"]["Point"]["properties"]["x"]["maximum"]
+    with pytest.raises(ToolFailed, match="Point/x"):
+        emit(schema.bundle, schema.codes, schema.states, CHECKOUT)
 
 
 def test_a_missing_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +87,9 @@ def test_a_script_that_fails_is_told_with_its_words(tmp_path: Path) -> None:
 
 
 def _run(folder: Path, module: str, expression: str) -> Any:
-    (folder / "validators.mjs").write_text(module)
+    (folder / "validators.ts").write_text(module)
+    esbuild = CHECKOUT / TOOLS / "node_modules/.bin/esbuild"
+    subprocess.run([esbuild, "validators.ts", "--outfile=validators.mjs"], cwd=folder, check=True)
     script = (
         f"import {{ checkServerMessage }} from './validators.mjs';"
         f"console.log(JSON.stringify({expression}))"

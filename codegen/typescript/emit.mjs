@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of emit_typescript.py that needs tools of the npm world: types by json-schema-to-typescript,
-// validators by ajv and esbuild, the style by biome. Reads a job from standard input:
+// the style by biome. Reads a job from standard input:
 //   {document, header, messages, enums, checks: {Client: [Title…], Server: [Title…]}, files: {name: text}}
-// and writes {name: text} to standard output: `files`, messages.ts, validators.js and validators.d.ts,
-// all formatted.
+// and writes {name: text} to standard output: `files`, messages.ts and validators.ts, all formatted.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -11,7 +10,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messagesModule } from "./messages.mjs";
-import { validatorsModule, validatorsTypes } from "./validators.mjs";
+import { validatorsModule } from "./validators.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 
@@ -23,15 +22,7 @@ function formatted(files) {
     const biome = createRequire(import.meta.url).resolve("@biomejs/biome/bin/biome");
     const done = spawnSync(
       process.execPath,
-      [
-        biome,
-        "check",
-        "--write",
-        "--linter-enabled=false",
-        "--files-max-size=4194304",
-        `--config-path=${HERE}`,
-        folder,
-      ],
+      [biome, "check", "--write", "--linter-enabled=false", `--config-path=${HERE}`, folder],
       { encoding: "utf8" },
     );
     if (done.status !== 0) throw new Error(`biome: ${done.stderr || done.stdout || done.error}`);
@@ -47,7 +38,6 @@ const job = JSON.parse(readFileSync(0, "utf8"));
 const files = {
   ...job.files,
   "messages.ts": job.header + (await messagesModule(job)),
-  "validators.js": job.header + validatorsModule(job),
-  "validators.d.ts": job.header + validatorsTypes(job),
+  "validators.ts": job.header + validatorsModule(job),
 };
 process.stdout.write(JSON.stringify(formatted(files)));

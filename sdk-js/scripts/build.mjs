@@ -33,9 +33,6 @@ const tsc = fileURLToPath(import.meta.resolve("typescript/package.json")).replac
 execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", "dist/esm"], {
   stdio: "inherit",
 });
-for (const file of ["generated/validators.d.ts"]) {
-  cpSync(`src/${file}`, `dist/esm/${file}`);
-}
 mkdirSync("dist/cjs", { recursive: true });
 cpSync("dist/esm", "dist/cjs", {
   recursive: true,
