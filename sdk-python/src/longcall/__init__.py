@@ -3,7 +3,8 @@
 
 __version__ = "0.1.0"
 
-from .asyncio import Callback, Client, Duration, RequestHandle, connect
+from .actions import Action
+from .asyncio import Callback, Client, EventIterator, RequestHandle, connect
 from .codec import canonical_json
 from .codes import CloseCode, ErrorCode, RequestStatus
 from .errors import (
@@ -16,6 +17,7 @@ from .errors import (
     ForbiddenError,
     HandlerError,
     InternalError,
+    InvalidResult,
     LongcallError,
     NotFoundError,
     PayloadTooLargeError,
@@ -44,10 +46,11 @@ from .events import (
     Snapshot,
     Status,
 )
-from .options import Options, ReaderLimits, Token, TokenReason
+from .options import Duration, Options, ReaderLimits, RequestOptions, Token, TokenReason
 from .states import ConnectionState
 
 __all__ = [
+    "Action",
     "Announcement",
     "Callback",
     "Chunk",
@@ -66,9 +69,11 @@ __all__ = [
     "ErrorInfo",
     "ErrorOrigin",
     "Event",
+    "EventIterator",
     "ForbiddenError",
     "HandlerError",
     "InternalError",
+    "InvalidResult",
     "LongcallError",
     "NotFoundError",
     "Options",
@@ -80,6 +85,7 @@ __all__ = [
     "RequestCancelledError",
     "RequestError",
     "RequestHandle",
+    "RequestOptions",
     "RequestStatus",
     "RequestSummary",
     "RequestTimeoutError",

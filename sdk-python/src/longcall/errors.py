@@ -10,6 +10,7 @@
     ├── QueueFull                   too much waits in this client to be sent
     ├── WaitTimeout                 the caller's patience ended; the request goes on (TimeoutError)
     ├── DownloadError               a file did not arrive whole
+    ├── InvalidResult               a result or chunk does not fit the types of its `Action`
     └── RequestError                a request or a question about one was refused, or failed
         ├── ValidationError         VALIDATION_ERROR
         ├── UnauthorizedError       UNAUTHORIZED
@@ -169,6 +170,46 @@ class WaitTimeout(LongcallError, TimeoutError):
 
 class DownloadError(LongcallError):
     """Raised when a file did not arrive whole: cut short, or other bytes than announced."""
+
+
+class InvalidResult(LongcallError):
+    """Raised when a result or a chunk does not fit the types of its `Action`.
+
+    The request itself is not touched by it: it has completed, or goes on.
+
+    Attributes:
+        action: The name of the action.
+        request_id: The request.
+        part: `"result"` or `"chunk"`.
+        pointer: The JSON Pointer of the first place that does not fit; `""` is all of it.
+        problem: What is wrong there.
+        value: The result, or the data of the chunk, as it arrived.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        action: str,
+        request_id: str,
+        part: Literal["result", "chunk"],
+        pointer: str,
+        value: JsonValue,
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.action = action
+        self.request_id = request_id
+        self.part: Literal["result", "chunk"] = part
+        self.pointer = pointer
+        self.value = value
+
+    def __str__(self) -> str:
+        place = f" at {self.pointer}" if self.pointer else ""
+        return (
+            f"the {self.part} of {self.action} does not fit its type{place}: {self.problem} "
+            f"(request {self.request_id})"
+        )
 
 
 class RequestError(LongcallError):

@@ -14,11 +14,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Generic, TypeAlias
 
 from pydantic import JsonValue
 
+# A dependency of pydantic, as in the generated models: type variables with defaults.
+from typing_extensions import TypeVar
+
 from .codes import RequestStatus
+
+DataT = TypeVar("DataT", default=JsonValue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +70,17 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Generic[DataT]):
     """An ordered piece of the result."""
 
     seq: int
     attempt: int
-    data: JsonValue
+    data: DataT
+    """Any JSON value, or what the `Action` says."""
 
 
-Event: TypeAlias = Status | Progress | Chunk
-"""What the iterator of a handle yields."""
+Event: TypeAlias = Status | Progress | Chunk[DataT]
+"""What the iterator of a handle yields; `Event[Row]` has chunks of `Row`."""
 
 
 @dataclass(frozen=True, slots=True)

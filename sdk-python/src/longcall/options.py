@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from random import SystemRandom
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 from urllib.parse import urlsplit, urlunsplit
 
 from .errors import ConfigurationError
@@ -17,6 +18,29 @@ TokenReason = Literal["connect", "refresh", "unauthorized"]
 
 Token: TypeAlias = str | Callable[[TokenReason], str | Awaitable[str]] | None
 """A token, or what gives a fresh one each time, or None where it travels otherwise."""
+
+Duration: TypeAlias = float | timedelta
+"""Seconds, or a `timedelta`."""
+
+
+class RequestOptions(TypedDict, total=False):
+    """What may be said of a request beside its action and payload; `call`, `submit` and `map`."""
+
+    id: str | None
+    """The id and idempotency key; None: a fresh UUIDv7. 1 to 128 of `A-Za-z0-9._:-`."""
+    deadline: Duration | None
+    """When the *server* ends the request with TIMEOUT, after its acceptance; over its delay and
+    retries. PROTOCOL 5.7."""
+    delay: Duration | None
+    """The earliest start after acceptance; None: at once."""
+    priority: int | None
+    """0 to 9, higher first; the server's default is 5."""
+    metadata: Mapping[str, str] | None
+    """Notes for the handler: at most 32 keys of 64, values of 512 characters."""
+    callback_url: str | None
+    """Where a signed webhook goes at the end."""
+    traceparent: str | None
+    """W3C trace context of whoever asks."""
 
 
 def boot_clock() -> float:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The front end for asyncio."""
 
-from .client import Client, Duration, connect
+from .client import Client, connect
 from .handle import Callback, RequestHandle
+from .iteration import EventIterator
 
-__all__ = ["Callback", "Client", "Duration", "RequestHandle", "connect"]
+__all__ = ["Callback", "Client", "EventIterator", "RequestHandle", "connect"]

@@ -9,22 +9,20 @@ import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, Unpack, overload
 
 from pydantic import JsonValue
 
-from ..codec import invalid, to_json_value
+from ..actions import Action, ChunkT, ParamsT, ResultT, named
+from ..codec import invalid
 from ..errors import ConfigurationError, ConnectionClosed, WaitTimeout
 from ..events import Announcement, Chunk, ClientState, Progress, RequestSummary, Status
 from ..identifiers import new_request_id
-from ..options import Options, Token, checked_url
+from ..options import Duration, Options, RequestOptions, Token, checked_url
 from ..protocol import TrackedRequest
 from ..states import ConnectionState
 from .connection import Connection, checked_token
 from .handle import Callback, Callbacks, RequestHandle
-
-Duration: TypeAlias = float | timedelta
-"""Seconds, or a `timedelta`."""
 
 
 def connect(
@@ -173,6 +171,35 @@ class Client:
 
     # Requests.
 
+    @overload
+    async def call(
+        self,
+        action: Action[None, ResultT, ChunkT],
+        payload: None = None,
+        *,
+        on_progress: Callback[Progress] | None = None,
+        on_chunk: Callback[Chunk[ChunkT]] | None = None,
+        on_status: Callback[Status] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[RequestOptions],
+    ) -> ResultT: ...
+
+    @overload
+    async def call(
+        self,
+        action: Action[ParamsT, ResultT, ChunkT],
+        payload: ParamsT,
+        *,
+        on_progress: Callback[Progress] | None = None,
+        on_chunk: Callback[Chunk[ChunkT]] | None = None,
+        on_status: Callback[Status] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[RequestOptions],
+    ) -> ResultT: ...
+
+    @overload
     async def call(
         self,
         action: str,
@@ -182,102 +209,154 @@ class Client:
         on_chunk: Callback[Chunk] | None = None,
         on_status: Callback[Status] | None = None,
         timeout: float | None = None,
-        deadline: Duration | None = None,
-        id: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        priority: int | None = None,
-        delay: Duration | None = None,
-        callback_url: str | None = None,
-        traceparent: str | None = None,
-    ) -> JsonValue:
+        cancel_on_exit: bool = False,
+        **options: Unpack[RequestOptions],
+    ) -> JsonValue: ...
+
+    async def call(
+        self,
+        action: Action[Any, Any, Any] | str,
+        payload: Any = None,
+        *,
+        on_progress: Callback[Progress] | None = None,
+        on_chunk: Callback[Chunk[Any]] | None = None,
+        on_status: Callback[Status] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[RequestOptions],
+    ) -> Any:
         """Calls an action and returns its result, in a second or in a day.
 
         Args:
-            action: What to call.
-            payload: Its arguments: any JSON value, pydantic model or dataclass.
+            action: What to call: a name, or an `Action` that knows its types.
+            payload: Its arguments: any JSON value, pydantic model or dataclass; what an `Action`
+                says.
             on_progress: Called with each progress.
             on_chunk: Called with each piece of the result, in order, each once. When an attempt
                 begins anew, `on_status` tells which ones still stand (`chunks_kept_to`).
             on_status: Called when the request is queued, begins, or will be tried again.
             timeout: The caller's patience in seconds; None: for ever. Its end cancels nothing:
                 `client.attach(error.request_id)` comes back.
-            deadline: When the *server* ends the request with TIMEOUT, after its acceptance.
-            id: The id and idempotency key; None: a fresh UUIDv7.
-            metadata: Notes for the handler: at most 32 keys of 64, values of 512 characters.
-            priority: 0 to 9, higher first; the server's default is 5.
-            delay: The earliest start after acceptance.
-            callback_url: Where a signed webhook goes at the end.
-            traceparent: W3C trace context.
+            cancel_on_exit: What happens when the task that calls is cancelled. False: the request
+                goes on without it. True: the server is asked to end the request.
+            options: More about the request, see `RequestOptions`: `id`, `deadline`, `delay`,
+                `priority`, `metadata`, `callback_url`, `traceparent`.
 
         The result is returned after all callbacks were made. What a callback raises is logged.
-        Cancelling the task that calls is not cancelling the request.
 
         Raises:
             RequestError: The request was refused, failed, was cancelled or timed out; by code.
+            InvalidResult: The result or a chunk does not fit the types of the `Action`.
             WaitTimeout: The patience ended.
+            QueueFull: Too much already waits to be sent.
             ConnectionClosed: The client is closed for good.
         """
+        meant = named(action)
         callbacks = Callbacks(on_progress, on_chunk, on_status)
-        state = self._submit(
-            action,
-            payload,
-            id=id,
-            metadata=metadata,
-            priority=priority,
-            deadline=deadline,
-            delay=delay,
-            callback_url=callback_url,
-            traceparent=traceparent,
+        handle = RequestHandle(
+            self._connection,
+            self._submit(meant, payload, **options),
+            meant,
+            keeps_first=bool(callbacks),
+            cancel_on_exit=cancel_on_exit,
         )
-        handle = RequestHandle(self._connection, state, keeps_first=bool(callbacks))
-        async with handle._patience(timeout):
-            if callbacks:
-                await handle._watch(callbacks)
-            return await handle.result()
+        return await handle._run(callbacks, timeout)
 
+    @overload
+    async def submit(
+        self,
+        action: Action[None, ResultT, ChunkT],
+        payload: None = None,
+        *,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[RequestOptions],
+    ) -> RequestHandle[ResultT, ChunkT]: ...
+
+    @overload
+    async def submit(
+        self,
+        action: Action[ParamsT, ResultT, ChunkT],
+        payload: ParamsT,
+        *,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[RequestOptions],
+    ) -> RequestHandle[ResultT, ChunkT]: ...
+
+    @overload
     async def submit(
         self,
         action: str,
         payload: object = None,
         *,
         timeout: float | None = None,
-        deadline: Duration | None = None,
-        id: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        priority: int | None = None,
-        delay: Duration | None = None,
-        callback_url: str | None = None,
-        traceparent: str | None = None,
-    ) -> RequestHandle:
+        cancel_on_exit: bool = False,
+        **options: Unpack[RequestOptions],
+    ) -> RequestHandle: ...
+
+    async def submit(
+        self,
+        action: Action[Any, Any, Any] | str,
+        payload: Any = None,
+        *,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[RequestOptions],
+    ) -> RequestHandle[Any, Any]:
         """Submits a request and returns its handle once the server has stored it.
 
-        A quick action is answered at once: its handle is finished and has no events. The arguments
-        are those of `call`; `timeout` is the patience until the server has it.
+        A quick action is answered at once: its handle is finished and has no events.
+
+        Args:
+            action: As in `call`.
+            payload: As in `call`.
+            timeout: The patience in seconds until the server has it; None: for ever.
+            cancel_on_exit: What happens when the handle's iteration is left early, or the task
+                that waits for it is cancelled. False: the request goes on. True: the server is
+                asked to end it.
+            options: As in `call`.
 
         Raises:
             RequestError: The request was refused; by code.
             WaitTimeout: The patience ended.
+            QueueFull: Too much already waits to be sent.
             ConnectionClosed: The client is closed for good.
         """
-        state = self._submit(
-            action,
-            payload,
-            id=id,
-            metadata=metadata,
-            priority=priority,
-            deadline=deadline,
-            delay=delay,
-            callback_url=callback_url,
-            traceparent=traceparent,
+        meant = named(action)
+        state = self._submit(meant, payload, **options)
+        handle: RequestHandle[Any, Any] = RequestHandle(
+            self._connection, state, meant, cancel_on_exit=cancel_on_exit
         )
-        handle = RequestHandle(self._connection, state)
         await handle._settle(timeout)
         return handle
 
-    def attach(self, id: str) -> RequestHandle:
+    @overload
+    def attach(
+        self, id: str, action: Action[Any, ResultT, ChunkT], *, cancel_on_exit: bool = False
+    ) -> RequestHandle[ResultT, ChunkT]: ...
+
+    @overload
+    def attach(
+        self, id: str, action: str | None = None, *, cancel_on_exit: bool = False
+    ) -> RequestHandle: ...
+
+    def attach(
+        self,
+        id: str,
+        action: Action[Any, Any, Any] | str | None = None,
+        *,
+        cancel_on_exit: bool = False,
+    ) -> RequestHandle[Any, Any]:
         """Returns a handle of a request that was submitted by anybody of the same identity.
 
         Does not wait: an id that is unknown to the server shows when the handle is used.
+
+        Args:
+            id: The request.
+            action: Which action it is of, if the types of its result and chunks are to be known.
+                The server does not compare it.
+            cancel_on_exit: As in `submit`.
 
         Raises:
             ValidationError: It has not the form of an id.
@@ -285,7 +364,8 @@ class Client:
         """
         with self._connection.step() as now:
             state = self._connection.protocol.attach(id, now)
-        return RequestHandle(self._connection, state)
+        meant = named("" if action is None else action)
+        return RequestHandle(self._connection, state, meant, cancel_on_exit=cancel_on_exit)
 
     async def requests(
         self,
@@ -330,26 +410,30 @@ class Client:
 
     def _submit(
         self,
-        action: str,
+        action: Action[Any, Any, Any],
         payload: object,
         *,
-        id: str | None,
-        deadline: Duration | None,
-        delay: Duration | None,
-        **fields: Any,
+        id: str | None = None,
+        deadline: Duration | None = None,
+        delay: Duration | None = None,
+        priority: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        callback_url: str | None = None,
+        traceparent: str | None = None,
     ) -> TrackedRequest:
-        metadata = fields.pop("metadata")
         with self._connection.step() as now:
             return self._connection.protocol.submit(
                 id if id is not None else new_request_id(),
-                action,
-                to_json_value(payload),
+                action.name,
+                action._encode(payload),
                 now,
                 is_own_id=id is not None,
                 deadline_ms=_milliseconds(deadline, "/deadline_ms"),
                 delay_ms=_milliseconds(delay, "/delay_ms"),
+                priority=priority,
                 metadata=None if metadata is None else dict(metadata),
-                **fields,
+                callback_url=callback_url,
+                traceparent=traceparent,
             )
 
 
@@ -357,6 +441,10 @@ def _milliseconds(duration: Duration | None, pointer: str) -> int | None:
     if duration is None:
         return None
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if not math.isfinite(seconds):
-        raise invalid(pointer, f"{seconds} is no duration; None means none")
+    try:
+        is_finite = math.isfinite(seconds)
+    except TypeError:
+        is_finite = False
+    if not is_finite:
+        raise invalid(pointer, f"{seconds!r} is no duration; None means none")
     return round(seconds * 1000)

@@ -65,6 +65,7 @@ class Connection:
         self._timer_due = 0.0
         self._performing = False
         self._is_closed = False
+        self._stepping = False
 
     # Talking to the protocol.
 
@@ -72,11 +73,24 @@ class Connection:
     def step(self) -> Iterator[float]:
         """Gives the time for one call of the protocol, and does afterwards what it wants done."""
         now = self.options.clock()
+        self._stepping, outer = True, self._stepping
         try:
             yield now
         finally:
+            self._stepping = outer
             self._perform()
             self._arm(now)
+
+    def soon(self, act: Callable[[], None]) -> None:
+        """Does something in the loop, at once if this is no moment of its own; from any thread."""
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if is_here and not self._stepping:
+            act()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(act)
 
     def _perform(self) -> None:
         if self._performing:

@@ -9,20 +9,21 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from pydantic import JsonValue
-
+from ..actions import Action, ChunkT, ResultT
 from ..download import download_file
 from ..errors import ConfigurationError, Detached, WaitTimeout
 from ..events import Chunk, Download, Event, Progress, Snapshot, Status
 from ..options import http_base
 from ..protocol import Ending, EventReader, Question, TrackedRequest
 from .connection import Connection, TokenFailed
+from .iteration import BatchIterator, EventIterator
+from .usage import Usage
 
 logger = logging.getLogger("longcall")
 
@@ -33,14 +34,14 @@ Callback: TypeAlias = Callable[[EventT], object | Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Callbacks:
+class Callbacks(Generic[ChunkT]):
     """What `call` tells the application meanwhile."""
 
     on_progress: Callback[Progress] | None = None
-    on_chunk: Callback[Chunk] | None = None
+    on_chunk: Callback[Chunk[ChunkT]] | None = None
     on_status: Callback[Status] | None = None
 
-    def of(self, event: Event) -> Callable[[Any], object] | None:
+    def of(self, event: Event[ChunkT]) -> Callable[[Any], object] | None:
         match event:
             case Progress():
                 return self.on_progress
@@ -53,7 +54,7 @@ class Callbacks:
         return any((self.on_progress, self.on_chunk, self.on_status))
 
 
-class RequestHandle:
+class RequestHandle(Generic[ResultT, ChunkT]):
     """A request, wherever it was submitted. Iterate it for its events; PROTOCOL 9.2.
 
     ::
@@ -62,25 +63,34 @@ class RequestHandle:
             match event:
                 case Progress(percentage=percentage): ...
                 case Chunk(data=data): ...
-        result = await handle.result()
+        result = await handle
 
     Each start of an iteration yields the log from event 1, whatever happens to the connection, and
-    ends at the terminal event only; how the request ended is told by `result()`. When the handle
-    ends in another way (the request is gone, the client is closed), the iteration raises that.
+    ends at the terminal event only; how the request ended is told by `result()`, and by awaiting
+    the handle, which is the same. When the handle ends in another way (the request is gone, the
+    client is closed), the iteration raises that.
+
+    Leaving early, by `break`, by an exception or because the task is cancelled, only detaches: the
+    request goes on, and the handle can be used again. With `cancel_on_exit=True` the server is
+    asked to end the request as well. The end of a `timeout` never cancels.
 
     An application that takes events slowly costs bounded memory: an iterator that holds as much as
     it may (`Options.reader`) pauses, and goes on from its place on the server's log.
     """
 
     def __init__(
-        self, connection: Connection, state: TrackedRequest, *, keeps_first: bool = True
+        self,
+        connection: Connection,
+        state: TrackedRequest,
+        action: Action[Any, ResultT, ChunkT],
+        *,
+        keeps_first: bool = True,
+        cancel_on_exit: bool = False,
     ) -> None:
         self._connection = connection
         self._state = state
-        self._is_detached = False
-        self._is_released = False  # left early by all who used it; comes back when it is used
-        self._uses = 0
-        self._readers: set[EventReader] = set()
+        self._action = action
+        self._usage = Usage(connection, state, cancel_on_exit=cancel_on_exit)
         self._first: EventReader | None = None
         if keeps_first:
             with connection.step() as now:
@@ -99,7 +109,7 @@ class RequestHandle:
     def __repr__(self) -> str:
         return f"<RequestHandle {self.id}{' finished' if self.is_finished else ''}>"
 
-    async def result(self, *, timeout: float | None = None) -> JsonValue:
+    async def result(self, *, timeout: float | None = None) -> ResultT:
         """Waits for the end, and returns the result.
 
         Args:
@@ -108,17 +118,18 @@ class RequestHandle:
         Raises:
             WaitTimeout: The patience ended; the request goes on.
             RequestError: The request failed, was cancelled or timed out on the server.
+            InvalidResult: The result does not fit the type of the `Action`.
             ConnectionClosed: The client is closed for good.
             Detached: This handle was detached.
         """
         state = self._state
-        with self._use(releases=True):
+        with self._usage.wait():
             with self._connection.step() as now:
                 self._connection.protocol.add_waiter(state, now)
             try:
                 async with self._patience(timeout):
                     await self._connection.wait(
-                        state.changed, lambda: state.outcome is not None or self._is_detached
+                        state.changed, lambda: state.outcome is not None or self._usage.is_detached
                     )
             finally:
                 with self._connection.step() as now:
@@ -128,54 +139,28 @@ class RequestHandle:
             raise Detached(self.id)
         if outcome.error is not None:
             raise outcome.error._with(attempt=state.attempt)
-        return outcome.result
+        return self._action._decode_result(outcome.result, self.id)
 
-    def __aiter__(self) -> AsyncGenerator[Event, None]:
-        return self._events()
+    def __await__(self) -> Generator[Any, None, ResultT]:
+        return self.result().__await__()
 
-    async def _events(self) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._batches(1)) as batches:
-            async for batch in batches:
-                yield batch[0]
+    def __aiter__(self) -> EventIterator[ChunkT]:
+        return EventIterator(self._batches(1))
 
-    async def _batches(self, size: int) -> AsyncGenerator[list[Event], None]:
-        """Yields what has arrived, at most `size` events at once. For the front ends.
-
-        Progress comes first in its batch or not at all: what waits here still becomes newer.
-        """
-        protocol, state = self._connection.protocol, self._state
-        with self._use(releases=True):
-            reader = self._open_reader()
-            try:
-                while True:
-                    with self._connection.step() as now:
-                        batch = protocol.next_events(state, reader, size, now)
-                    if batch:
-                        yield batch
-                        continue
-                    self._check_attached()
-                    if reader.error is not None:
-                        raise reader.error._with()
-                    if reader.is_over:
-                        return
-                    await self._connection.wait(
-                        reader.changed, lambda: reader.has_news or self._is_detached
-                    )
-            finally:
-                self._readers.discard(reader)
-                with self._connection.step() as now:
-                    protocol.close_reader(state, reader, now)
+    def _batches(self, size: int) -> BatchIterator[ChunkT]:
+        """Iterates over what has arrived, at most `size` events at once. For the front ends."""
+        return BatchIterator(
+            self._connection,
+            self._state,
+            self._usage,
+            self._open_reader,
+            decode=lambda data: self._action._decode_chunk(data, self.id),
+            size=size,
+        )
 
     def _open_reader(self) -> EventReader:
-        protocol, first = self._connection.protocol, self._first
-        self._first = None
-        with self._connection.step() as now:
-            if first is None or not protocol.activate_reader(self._state, first, now):
-                if first is not None:
-                    protocol.close_reader(self._state, first, now)
-                first = protocol.open_reader(self._state, now)
-        self._readers.add(first)
-        return first
+        first, self._first = self._first, None
+        return self._usage.open_reader(first)
 
     async def snapshot(self, *, timeout: float | None = None) -> Snapshot:
         """Returns how the request stands, read by the server after this call.
@@ -186,7 +171,7 @@ class RequestHandle:
             ConnectionClosed: The client is closed for good.
             Detached: This handle was detached.
         """
-        with self._use(releases=False):
+        with self._usage.wait(releases=False):
             with self._connection.step() as now:
                 question = self._connection.protocol.snapshot(self._state, now)
             answer = await self._answer(question, timeout)
@@ -205,28 +190,17 @@ class RequestHandle:
             ConnectionClosed: The client is closed for good.
             Detached: This handle was detached.
         """
-        with self._use(releases=False):
+        with self._usage.wait(releases=False):
             with self._connection.step() as now:
                 question = self._connection.protocol.cancel(self._state, reason, now)
             await self._answer(question, timeout)
 
     def detach(self) -> None:
         """Ends this handle, here only: the request goes on. Iterations of it raise `Detached`."""
-        if self._is_detached:
-            return
-        self._is_detached = True
-        protocol = self._connection.protocol
-        with self._connection.step() as now:
-            if self._first is not None:
-                protocol.close_reader(self._state, self._first, now)
-                self._first = None
-            for reader in self._readers:
-                protocol.close_reader(self._state, reader, now)
-            if not self._is_released:
-                protocol.release(self._state, now)
-        for reader in self._readers:
-            reader.changed.fire()
-        self._state.changed.fire()
+        if self._first is not None and not self._usage.is_detached:
+            self._usage.close_reader(self._first)
+            self._first = None
+        self._usage.detach()
 
     async def download(
         self, name: str, path: str | os.PathLike[str], *, timeout: float = 60.0
@@ -273,16 +247,24 @@ class RequestHandle:
     async def _settle(self, timeout: float | None) -> None:
         """Waits until the server is known to have the request; raises its refusal."""
         state = self._state
-        with self._use(releases=True):
+        with self._usage.wait():
             async with self._patience(timeout):
                 await self._connection.wait(state.changed, lambda: state.is_settled)
         outcome = state.outcome
         if outcome is not None and outcome.error is not None and outcome.ending is Ending.LOSS:
             raise outcome.error._with()
 
-    async def _watch(self, callbacks: Callbacks) -> None:
-        """Calls the application for each event until the end."""
-        async with aclosing(self._events()) as events:
+    async def _run(self, callbacks: Callbacks[ChunkT], timeout: float | None) -> ResultT:
+        """Calls the application for each event until the end, and returns the result."""
+        # Whoever waits inside is cancelled by the end of the patience; only here it is known why.
+        with self._usage.wait():
+            async with self._patience(timeout):
+                if callbacks:
+                    await self._watch(callbacks)
+                return await self.result()
+
+    async def _watch(self, callbacks: Callbacks[ChunkT]) -> None:
+        async with aclosing(aiter(self)) as events:
             async for event in events:
                 if (callback := callbacks.of(event)) is not None:
                     try:
@@ -306,40 +288,10 @@ class RequestHandle:
                 self.id, sent=state.sends > 0 or state.is_stored, acknowledged=state.is_stored
             ) from None
 
-    # Inside.
-
-    @contextmanager
-    def _use(self, *, releases: bool) -> Iterator[None]:
-        """Somebody uses this handle. The last one that leaves early releases the request."""
-        self._check_attached()
-        protocol = self._connection.protocol
-        if self._is_released:
-            self._is_released = False
-            with self._connection.step() as now:
-                protocol.retain(self._state, now)
-        self._uses += 1
-        left_early = False
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit, WaitTimeout):
-            left_early = releases
-            raise
-        finally:
-            self._uses -= 1
-            is_over = self._is_detached or self._state.outcome is not None
-            if left_early and not self._uses and not is_over:
-                self._is_released = True
-                with self._connection.step() as now:
-                    protocol.release(self._state, now)
-
-    def _check_attached(self) -> None:
-        if self._is_detached:
-            raise Detached(self.id)
-
     async def _answer(self, question: Question[Answer], timeout: float | None) -> Answer | None:
         async with self._patience(timeout):
             await self._connection.wait(
-                question.changed, lambda: question.is_answered or self._is_detached
+                question.changed, lambda: question.is_answered or self._usage.is_detached
             )
         if question.error is not None:
             raise question.error._with()

@@ -47,6 +47,9 @@ from .requests import Requests
 PASSIVE_LIMITS = ReaderLimits(max_events=64, max_bytes=64 * 1024)
 """What is kept for the first iterator of a handle before it starts."""
 
+ABANDONED = "abandoned by the caller"
+"""The reason of a cancel that `cancel_on_exit` asked for."""
+
 
 class ClientProtocol:
     """A client: its connection, and its requests over all connections.
@@ -279,9 +282,15 @@ class ClientProtocol:
         state.handles += 1
         self._activate(state, now)
 
-    def release(self, state: TrackedRequest, now: float) -> None:
-        """A local handle no longer cares; with the last one, `detach` is sent. PROTOCOL 10.25."""
+    def release(self, state: TrackedRequest, now: float, *, cancels: bool = False) -> None:
+        """A local handle no longer cares; with the last one, `detach` is sent. PROTOCOL 10.25.
+
+        With `cancels` it asks the server to end the request as well; nobody waits for the answer.
+        """
         state.handles -= 1
+        is_withdrawn = state.phase is Phase.WAITING and state.is_idle  # never sent: PROTOCOL 9.5.5
+        if cancels and not is_withdrawn and not self._connection.is_closed:
+            self.cancel(state, ABANDONED, now)
         self._requests.sender.mark(state)
         self._requests.settle_idle(state)
         self._go_on(now)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who uses a handle just now, and what becomes of its request when the last one leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import Detached, WaitTimeout
+from ..protocol import EventReader, TrackedRequest
+from .connection import Connection
+
+
+class Usage:
+    """One handle's hold on its request.
+
+    Those who wait or iterate `enter` and `leave`. When the last one leaves before the end, the
+    request is released: the server stops sending it. It is retained again when somebody comes
+    back. PROTOCOL 9.3.2, 10.25.
+
+    Attributes:
+        is_detached: True once the application has detached the handle, for good.
+    """
+
+    def __init__(
+        self, connection: Connection, state: TrackedRequest, *, cancel_on_exit: bool
+    ) -> None:
+        self.is_detached = False
+        self._connection = connection
+        self._state = state
+        self._cancel_on_exit = cancel_on_exit
+        self._is_released = False
+        self._count = 0
+        self._readers: set[EventReader] = set()
+
+    def check_attached(self) -> None:
+        """Raises `Detached` once the handle is detached."""
+        if self.is_detached:
+            raise Detached(self._state.id)
+
+    def enter(self) -> None:
+        self.check_attached()
+        if self._is_released:
+            self._is_released = False
+            with self._connection.step() as now:
+                self._connection.protocol.retain(self._state, now)
+        self._count += 1
+
+    def leave(self, *, left_early: bool, gave_up: bool = False) -> None:
+        """One of those who entered is gone; `gave_up`: because its patience has ended."""
+        self._count -= 1
+        is_over = self.is_detached or self._state.outcome is not None
+        if (left_early or gave_up) and not self._count and not is_over:
+            self._is_released = True
+            # PROTOCOL 9.3.2: the end of a `timeout` never cancels.
+            cancels = self._cancel_on_exit and not gave_up
+            with self._connection.step() as now:
+                self._connection.protocol.release(self._state, now, cancels=cancels)
+
+    @contextmanager
+    def wait(self, *, releases: bool = True) -> Iterator[None]:
+        """Somebody waits; `releases`: leaving early may release the request."""
+        self.enter()
+        left_early = gave_up = False
+        try:
+            yield
+        except asyncio.CancelledError:
+            left_early = releases
+            raise
+        except WaitTimeout:
+            gave_up = releases
+            raise
+        finally:
+            self.leave(left_early=left_early, gave_up=gave_up)
+
+    def open_reader(self, first: EventReader | None) -> EventReader:
+        """Begins to read the log; by `first`, which was kept for that, if it has missed nothing."""
+        protocol = self._connection.protocol
+        with self._connection.step() as now:
+            if first is None or not protocol.activate_reader(self._state, first, now):
+                if first is not None:
+                    protocol.close_reader(self._state, first, now)
+                first = protocol.open_reader(self._state, now)
+        self._readers.add(first)
+        return first
+
+    def close_reader(self, reader: EventReader) -> None:
+        self._readers.discard(reader)
+        with self._connection.step() as now:
+            self._connection.protocol.close_reader(self._state, reader, now)
+
+    def detach(self) -> None:
+        """Ends the handle, and wakes all who wait for it."""
+        if self.is_detached:
+            return
+        self.is_detached = True
+        protocol = self._connection.protocol
+        with self._connection.step() as now:
+            for reader in self._readers:
+                protocol.close_reader(self._state, reader, now)
+            if not self._is_released:
+                protocol.release(self._state, now)
+        for reader in self._readers:
+            reader.changed.fire()
+        self._state.changed.fire()
