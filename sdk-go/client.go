@@ -40,7 +40,7 @@ func Connect(ctx context.Context, address string, options ...Option) (*Client, e
 		return nil, err
 	}
 	conn := newConnection(ctx, u, c)
-	if c.onState != nil || c.onAnnouncement != nil {
+	if c.onState != nil || c.onAnnouncement != nil || c.trace != nil {
 		go conn.calls.run()
 	} else {
 		close(conn.calls.done)
@@ -146,20 +146,28 @@ func (w *stateWatcher) add(state State) {
 // The end of ctx is the end of the caller's patience, not of the request: the error is a *WaitError, and
 // Attach comes back. Other errors: *Error, by code; *CloseError; ErrQueueFull.
 func (c *Client) Call(ctx context.Context, action string, payload any, options ...CallOption) (json.RawMessage, error) {
+	_, result, err := c.call(ctx, action, payload, options)
+	return result, err
+}
+
+func (c *Client) call(
+	ctx context.Context, action string, payload any, options []CallOption,
+) (id string, result json.RawMessage, err error) {
 	var settings callSettings
 	for _, option := range options {
 		option.applyToCall(&settings)
 	}
-	handle, err := c.submit(action, payload, settings.request, settings.watches())
+	handle, err := c.submit(ctx, action, payload, settings.request, settings.watches())
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	if settings.watches() {
 		if err := handle.watch(ctx, settings); err != nil {
-			return nil, err
+			return handle.id, nil, err
 		}
 	}
-	return handle.Result(ctx)
+	result, err = handle.Result(ctx)
+	return handle.id, result, err
 }
 
 // Submit submits a request and returns its handle once the server has stored it. A quick action is answered at
@@ -170,7 +178,7 @@ func (c *Client) Submit(ctx context.Context, action string, payload any, options
 	for _, option := range options {
 		option(&settings)
 	}
-	handle, err := c.submit(action, payload, settings, true)
+	handle, err := c.submit(ctx, action, payload, settings, true)
 	if err != nil {
 		return nil, err
 	}
@@ -180,13 +188,25 @@ func (c *Client) Submit(ctx context.Context, action string, payload any, options
 	return handle, nil
 }
 
-func (c *Client) submit(action string, payload any, settings requestSettings, keepsFirst bool) (*RequestHandle, error) {
-	m := settings.message
-	m.Action = action
-	ownID := settings.hasID
-	if !ownID {
-		m.ID = newRequestID()
+func (c *Client) submit(
+	ctx context.Context, action string, payload any, settings requestSettings, keepsFirst bool,
+) (*RequestHandle, error) {
+	if !settings.hasID {
+		settings.message.ID = newRequestID()
 	}
+	settings.message.Action = action
+	ended := c.trace(ctx, &settings.message)
+	handle, err := c.track(payload, settings, ended, keepsFirst)
+	if err != nil && ended != nil {
+		callSafely(c.connection.config.logger, func() { ended(err) })
+	}
+	return handle, err
+}
+
+func (c *Client) track(
+	payload any, settings requestSettings, ended func(error), keepsFirst bool,
+) (*RequestHandle, error) {
+	m := settings.message
 	var err error
 	if m.Payload, err = marshalPayload(payload, m.ID); err != nil {
 		return nil, err
@@ -198,8 +218,10 @@ func (c *Client) submit(action string, payload any, settings requestSettings, ke
 	var handle *RequestHandle
 	c.connection.do(func(now time.Duration) {
 		var t *tracked
-		if t, err = c.connection.protocol.submit(&m, text, ownID, now); err == nil {
+		if t, err = c.connection.protocol.submit(&m, text, settings.hasID, now); err == nil {
 			handle = newHandle(c.connection, t, keepsFirst, now)
+			handle.cancelOnDone = settings.cancelOnDone
+			c.connection.protocol.trace(t, ended)
 		}
 	})
 	return handle, err

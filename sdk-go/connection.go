@@ -137,6 +137,8 @@ func (c *connection) performOne(effect effect) {
 		if f := c.config.onAnnouncement; f != nil {
 			c.calls.add(func() { f(e.announcement) })
 		}
+	case tracedEffect:
+		c.calls.mustAdd(e.ended)
 	case warnEffect:
 		c.config.logger.Warn(e.text)
 	}

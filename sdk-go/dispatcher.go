@@ -4,6 +4,7 @@ package longcall
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 )
 
@@ -15,10 +16,17 @@ type dispatcher struct {
 	logger *slog.Logger
 	done   chan struct{}
 
-	mu    sync.Mutex // protects what follows
-	calls []func()
-	ended bool
-	wake  *sync.Cond
+	mu       sync.Mutex // protects what follows
+	calls    []call
+	optional int // of calls
+	ended    bool
+	wake     *sync.Cond
+}
+
+// call is a call that waits.
+type call struct {
+	f        func()
+	optional bool
 }
 
 func newDispatcher(logger *slog.Logger) *dispatcher {
@@ -27,14 +35,24 @@ func newDispatcher(logger *slog.Logger) *dispatcher {
 	return d
 }
 
-// add calls f behind those that wait; over maxCalls the oldest is left out.
+// add calls f behind those that wait; of those that add has brought more than maxCalls, the oldest is left out.
 func (d *dispatcher) add(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.calls = append(d.calls, f)
-	if len(d.calls) > maxCalls {
-		d.calls = d.calls[1:]
+	d.calls = append(d.calls, call{f, true})
+	if d.optional++; d.optional > maxCalls {
+		d.optional--
+		oldest := slices.IndexFunc(d.calls, func(c call) bool { return c.optional })
+		d.calls = slices.Delete(d.calls, oldest, oldest+1)
 	}
+	d.wake.Signal()
+}
+
+// mustAdd calls f behind those that wait; it is never left out. There is one for each request at most.
+func (d *dispatcher) mustAdd(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, call{f: f})
 	d.wake.Signal()
 }
 
@@ -57,10 +75,13 @@ func (d *dispatcher) run() {
 			d.mu.Unlock()
 			return
 		}
-		f := d.calls[0]
+		next := d.calls[0]
 		d.calls = d.calls[1:]
+		if next.optional {
+			d.optional--
+		}
 		d.mu.Unlock()
-		callSafely(d.logger, f)
+		callSafely(d.logger, next.f)
 	}
 }
 

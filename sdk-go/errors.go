@@ -20,6 +20,7 @@ import (
 //	ErrQueueFull         too much waits in this client to be sent
 //	*ConfigurationError  an option or argument of the client cannot be used
 //	*DownloadError       a file did not arrive whole
+//	*InvalidResultError  a result or a chunk does not fit the types of its Action
 //
 // What tells two errors apart is their type and their fields; the text is for people (PROTOCOL 9.8).
 var (
@@ -130,8 +131,8 @@ func (e *CloseError) Error() string {
 	return text
 }
 
-// WaitError says that the caller's context ended before the answer. Nothing is cancelled on the server:
-// Client.Attach comes back to the request (PROTOCOL 9.3).
+// WaitError says that the caller's context ended before the answer. Nothing is cancelled on the server but with
+// CancelOnDone: Client.Attach comes back to the request (PROTOCOL 9.3).
 type WaitError struct {
 	// RequestID is the request that was waited for, "" if none was.
 	RequestID string
@@ -139,6 +140,8 @@ type WaitError struct {
 	Sent bool
 	// Acknowledged is true when the server is known to have stored it.
 	Acknowledged bool
+	// CancelRequested is true when CancelOnDone had the request cancelled.
+	CancelRequested bool
 	// Err is why the context ended.
 	Err error
 }
@@ -150,6 +153,8 @@ func (e *WaitError) Error() string {
 		return fmt.Sprintf("longcall: not answered: %v", e.Err)
 	case !e.Sent:
 		return fmt.Sprintf("longcall: request %s was not sent, and is withdrawn: %v", e.RequestID, e.Err)
+	case e.CancelRequested:
+		return fmt.Sprintf("longcall: request %s is not finished, and is being cancelled: %v", e.RequestID, e.Err)
 	}
 	return fmt.Sprintf("longcall: request %s is not finished, and goes on: %v", e.RequestID, e.Err)
 }
@@ -184,6 +189,40 @@ func (e *DownloadError) Error() string {
 
 // Unwrap returns the failure behind it.
 func (e *DownloadError) Unwrap() error { return e.Err }
+
+// ResultPart is what did not fit the types of an Action.
+type ResultPart string
+
+// The parts of a result.
+const (
+	// PartResult is the result of the request.
+	PartResult ResultPart = "result"
+	// PartChunk is the data of a chunk.
+	PartChunk ResultPart = "chunk"
+)
+
+// InvalidResultError says that a result or a chunk does not fit the types of its Action. The request itself is
+// not touched by it: it has completed, or goes on.
+type InvalidResultError struct {
+	// Action is the name of the action.
+	Action string
+	// RequestID is the request.
+	RequestID string
+	// Part is what does not fit.
+	Part ResultPart
+	// Value is the result, or the data of the chunk, as it arrived.
+	Value json.RawMessage
+	// Err is why it does not fit, as encoding/json says it: often a *json.UnmarshalTypeError.
+	Err error
+}
+
+// Error names the action, the request and what does not fit.
+func (e *InvalidResultError) Error() string {
+	return fmt.Sprintf("longcall: the %s of %s does not fit its type (request %s): %v", e.Part, e.Action, e.RequestID, e.Err)
+}
+
+// Unwrap returns why it does not fit.
+func (e *InvalidResultError) Unwrap() error { return e.Err }
 
 // localError returns an error that this SDK found by itself, with the default of its code.
 func localError(code ErrorCode, requestID, message string, details any) *Error {

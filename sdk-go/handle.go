@@ -3,6 +3,7 @@
 package longcall
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
@@ -19,6 +20,8 @@ type RequestHandle struct {
 	id         string
 	connection *connection
 	detached   chan struct{} // closed by Detach
+	// cancelOnDone: the end of a context cancels the request, once. Set before anybody has the handle.
+	cancelOnDone bool
 
 	// Owned by the goroutine of the connection.
 	state    *tracked
@@ -93,7 +96,7 @@ func (h *RequestHandle) outcome(ctx context.Context, holds func(*tracked) bool) 
 		case <-h.detached:
 			return how, attempt, ErrDetached
 		case <-ctx.Done():
-			return how, attempt, h.waitError(ctx)
+			return how, attempt, h.giveUp(ctx)
 		}
 	}
 }
@@ -176,11 +179,12 @@ func (h *RequestHandle) openReader(now time.Duration) *eventReader {
 
 // watch tells the application of each event until the end.
 func (h *RequestHandle) watch(ctx context.Context, settings callSettings) error {
+	var invalid error
 	err := h.iterate(ctx, func(event Event) bool {
-		callSafely(h.connection.config.logger, func() { settings.tell(event) })
-		return true
+		callSafely(h.connection.config.logger, func() { invalid = settings.tell(h.id, event) })
+		return invalid == nil
 	})
-	return err
+	return cmp.Or(err, invalid)
 }
 
 // Snapshot returns how the request stands, read by the server after this call. The error is an *Error, such as
@@ -291,13 +295,34 @@ func (h *RequestHandle) checkPatience(ctx context.Context) error {
 	case h.isDetached():
 		return ErrDetached
 	case ctx.Err() != nil:
-		return h.waitError(ctx)
+		return h.giveUp(ctx)
 	}
 	return nil
 }
 
+// giveUp is waitError for those who wait for the request itself: CancelOnDone cancels it.
+func (h *RequestHandle) giveUp(ctx context.Context) error {
+	failed := h.waitError(ctx)
+	if !h.cancelOnDone {
+		return failed
+	}
+	reason := ctx.Err().Error()
+	text := encode(&wire.CancelMessage{RequestID: h.id, Reason: &reason})
+	h.connection.do(func(now time.Duration) {
+		t := h.state
+		// What was never sent is withdrawn when its last user leaves (PROTOCOL 9.5.5).
+		withdrawn := t.phase == phaseWaiting && t.handles == 1 && h.uses == 1
+		if t.outcome != nil || withdrawn {
+			return
+		}
+		_, err := h.connection.protocol.cancel(t, text, now)
+		failed.CancelRequested = err == nil
+	})
+	return failed
+}
+
 // waitError tells how far the request has come when the caller's context ended.
-func (h *RequestHandle) waitError(ctx context.Context) error {
+func (h *RequestHandle) waitError(ctx context.Context) *WaitError {
 	err := &WaitError{RequestID: h.id, Err: context.Cause(ctx)}
 	h.connection.do(func(time.Duration) {
 		err.Sent, err.Acknowledged = h.state.sends > 0 || h.state.isStored(), h.state.isStored()

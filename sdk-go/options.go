@@ -50,6 +50,7 @@ type config struct {
 	logger         *slog.Logger
 	onState        func(State)
 	onAnnouncement func(Announcement)
+	trace          TraceFunc
 	random         func() float64
 	clock          func() time.Duration
 	problem        string // what is wrong with an option

@@ -40,6 +40,9 @@ type stateEffect struct{ state State }
 // announceEffect: an announcement arrived.
 type announceEffect struct{ announcement Announcement }
 
+// tracedEffect: tell the application that a request has ended which it traces.
+type tracedEffect struct{ ended func() }
+
 // warnEffect: something for the log, never with a token in it.
 type warnEffect struct{ text string }
 
@@ -50,4 +53,5 @@ func (readLimitEffect) effect()  {}
 func (fetchTokenEffect) effect() {}
 func (stateEffect) effect()      {}
 func (announceEffect) effect()   {}
+func (tracedEffect) effect()     {}
 func (warnEffect) effect()       {}

@@ -104,6 +104,7 @@ type tracked struct {
 	cancels   []*cancelQuestion     // to be sent
 	snapshots []*question[Snapshot] // to be asked
 	questions []openQuestion        // all that are open
+	traces    []func(error)         // who is told of the end
 }
 
 // isSettled is true when it is known whether the server has it (PROTOCOL 1.2).

@@ -68,12 +68,16 @@ func (r *requests) settleIdle(t *tracked) {
 	case t.phase == phaseWaiting && t.isIdle(): // PROTOCOL 9.5.5
 		t.phase = phaseEnded
 		t.outcome = &outcome{err: ErrDetached}
+		r.endTraces(t, ErrDetached)
 		r.sender.forget(t)
 		delete(r.known, t.id)
 		over = true
 	case t.phase == phaseStored && t.isIdle():
 		_, inFlight := r.sender.inFlight[t.id]
 		over = !inFlight
+	}
+	if t.outcome == nil && len(t.traces) > 0 && t.isIdle() {
+		r.endTraces(t, ErrDetached)
 	}
 	if active, ok := r.active.get(t.id); over && ok && active == t {
 		r.active.take(t.id)
@@ -248,6 +252,7 @@ func (r *requests) end(t *tracked, how outcome) {
 		t.outcome = &how
 		t.phase = phaseEnded
 		t.text = nil
+		r.endTraces(t, how.err)
 		if !how.inLog || t.createdAt == "" {
 			r.endReaders(t, how)
 		}

@@ -23,14 +23,15 @@ type WatchOption func(*callSettings)
 func (o WatchOption) applyToCall(s *callSettings) { o(s) }
 
 type requestSettings struct {
-	message wire.RequestMessage
-	hasID   bool
+	message      wire.RequestMessage
+	hasID        bool
+	cancelOnDone bool
 }
 
 type callSettings struct {
 	request    requestSettings
 	onProgress func(Progress)
-	onChunk    func(Chunk)
+	onChunk    func(id string, chunk Chunk) error
 	onStatus   func(Status)
 }
 
@@ -38,8 +39,8 @@ func (s callSettings) watches() bool {
 	return s.onProgress != nil || s.onChunk != nil || s.onStatus != nil
 }
 
-// tell calls the application for an event.
-func (s callSettings) tell(event Event) {
+// tell calls the application for an event. The error is that of a chunk that does not fit its type.
+func (s callSettings) tell(id string, event Event) (err error) {
 	switch e := event.(type) {
 	case Progress:
 		if s.onProgress != nil {
@@ -47,13 +48,14 @@ func (s callSettings) tell(event Event) {
 		}
 	case Chunk:
 		if s.onChunk != nil {
-			s.onChunk(e)
+			err = s.onChunk(id, e)
 		}
 	case Status:
 		if s.onStatus != nil {
 			s.onStatus(e)
 		}
 	}
+	return err
 }
 
 // WithID sets the id of the request, which is its idempotency key. By default it is a fresh UUIDv7.
@@ -88,9 +90,16 @@ func WithCallbackURL(url string) RequestOption {
 	return func(s *requestSettings) { s.message.CallbackURL = &url }
 }
 
-// WithTraceparent sets the W3C trace context that the handler continues.
+// WithTraceparent sets the W3C trace context that the handler continues. It wins over that of WithTrace.
 func WithTraceparent(traceparent string) RequestOption {
 	return func(s *requestSettings) { s.message.Traceparent = &traceparent }
+}
+
+// CancelOnDone makes the end of a context cancel the request: that of Call, or with Submit that of Submit itself and
+// of Result and Events of its handle. Without it the end of a context only detaches. The *WaitError tells by
+// CancelRequested; nobody waits for the server's answer.
+func CancelOnDone() RequestOption {
+	return func(s *requestSettings) { s.cancelOnDone = true }
 }
 
 // OnProgress is called with each progress, in the goroutine of Call. A panic in it is logged, never more.
@@ -101,7 +110,9 @@ func OnProgress(f func(Progress)) WatchOption {
 // OnChunk is called with each piece of the result, in order, each once, in the goroutine of Call. When an attempt
 // begins anew, OnStatus tells which ones still stand (Status.ChunksKeptTo).
 func OnChunk(f func(Chunk)) WatchOption {
-	return func(s *callSettings) { s.onChunk = f }
+	return func(s *callSettings) {
+		s.onChunk = func(_ string, chunk Chunk) error { f(chunk); return nil }
+	}
 }
 
 // OnStatus is called when the request is queued, begins, or will be tried again, in the goroutine of Call.
