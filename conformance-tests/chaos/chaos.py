@@ -32,12 +32,12 @@ from board import Board, Identity
 from raw_client import RawClient
 from scene import Scene
 from sdk_client import SdkClient
-from verdicts import Verdicts
 from workload import Asked
 
 from longcall_conformance.referee.checker import check
 from longcall_conformance.referee.observations import ObservationFile
 from longcall_conformance.referee.tokens import claims, sign
+from longcall_conformance.referee.verdicts import Verdicts
 from longcall_conformance.runner.manifest import Manifest
 from longcall_conformance.runner.server_process import ServerProcess
 from longcall_conformance.runner.under_test import ServerFailed

@@ -10,8 +10,8 @@ from random import Random
 from board import Board, Identity
 from raw_client import RawClient
 from sdk_client import SdkClient
-from verdicts import Verdicts
 
+from longcall_conformance.referee.verdicts import Verdicts
 from longcall_conformance.runner.server_process import ServerProcess
 
 

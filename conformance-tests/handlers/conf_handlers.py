@@ -110,6 +110,7 @@ class Control(Strict):
 
     release: Name | None = None
     count: Name | None = None
+    counts: list[Name] | None = None
 
 
 def run_script(ctx: SyncRequestContext, script: Script) -> JsonValue:
@@ -194,7 +195,7 @@ handlers.register("conf.promoted", durable=False, attempts=5, backoff=SOON)(run_
 
 @handlers.register("conf.control", durable=False)
 def control(ctx: SyncRequestContext, asked: Control) -> dict[str, JsonValue]:
-    """Releases a gate of the caller's tenant, or reads a counter."""
+    """Releases a gate of the caller's tenant, or reads counters."""
     store = ConfStore(ctx.tenant_id)
     told: dict[str, JsonValue] = {}
     if asked.release is not None:
@@ -202,6 +203,8 @@ def control(ctx: SyncRequestContext, asked: Control) -> dict[str, JsonValue]:
         told["released"] = asked.release
     if asked.count is not None:
         told["count"] = store.counted(asked.count)
+    if asked.counts is not None:
+        told["counts"] = {name: store.counted(name) for name in asked.counts}
     return told
 
 

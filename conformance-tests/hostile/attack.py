@@ -19,11 +19,11 @@ from attacker import Attacker, Tally
 from honest import CLIENTS, Honest
 from memory import MIB, Memory
 from plays import Play, play
-from verdicts import Verdicts
 from vocabulary import Stock
 
 from longcall_conformance.referee.raw_client import open_connection
 from longcall_conformance.referee.tokens import claims, sign
+from longcall_conformance.referee.verdicts import Verdicts
 from longcall_conformance.runner.manifest import Manifest
 from longcall_conformance.runner.server_process import ServerProcess
 from longcall_conformance.runner.under_test import ServerFailed

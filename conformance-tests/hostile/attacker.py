@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from expectations import is_server_message
 from plays import Play, Shot
-from verdicts import Verdicts
 
 from longcall_conformance.referee.frames import Frame, Opcode, encode, read_frame
 from longcall_conformance.referee.handshake import (
@@ -20,6 +19,7 @@ from longcall_conformance.referee.handshake import (
     read_head,
     upgrade_request,
 )
+from longcall_conformance.referee.verdicts import Verdicts
 
 PATIENCE = 120
 """Seconds for an answer: that it comes at all is what is asked, on any machine."""

@@ -11,10 +11,10 @@ import workload
 from board import Board, Identity
 from raw_client import RawClient
 from sdk_client import SdkClient
-from verdicts import Verdicts
 
 from longcall_conformance.referee.checker import check
 from longcall_conformance.referee.observations import ObservationFile
+from longcall_conformance.referee.verdicts import Verdicts
 
 CLIENTS = 6
 PATIENCE = 300

@@ -266,3 +266,19 @@ def test_the_command_judges_files(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["judge", str(tmp_path / "empty.jsonl")]) == 3
     assert main(["judge", path, str(tmp_path / "none.jsonl")]) == 1
     assert "malformed: -: " in capsys.readouterr().out
+
+
+def test_a_sparse_reading_is_shown_chunks_alone(tmp_path: Path) -> None:
+    lines = [
+        line("submit", action="sum", payload=[], expect={"result": 1, "chunks": ["a", "b"]}),
+        event("read", sparse=True),
+        chunk(3, 1, "a"),
+        chunk(7, 1, "b"),
+        event("end"),
+        line("result", handle="h1", result=1),
+    ]
+    again = [*lines[:4], chunk(7, 1, "b"), *lines[4:]]
+    report = judged(tmp_path, lines, [{**one, "request_id": "b"} for one in again])
+    assert {(finding.kind, finding.request_id) for finding in report.findings} == {
+        (Kind.TWICE, "b"),
+    }

@@ -279,6 +279,27 @@ async def test_a_blackhole_takes_everything_and_keeps_both_sides_open() -> None:
         assert await server.end() == (b"", "fin")
 
 
+@pytest.mark.parametrize("fault", ["blackhole", "stall"])
+async def test_a_blackhole_and_a_stall_may_end_with_a_reset(fault: str) -> None:
+    async with stage(rule(fault, ms=20)) as at:
+        client, server = await at.connect()
+        server.send("chunk")
+        assert (await server.end())[1] == "reset"
+        assert await client.end() == (b"", "reset")
+
+
+async def test_a_client_that_has_left_is_noticed_though_it_is_stalled() -> None:
+    stalled = {"name": "it", "fault": "stall", "direction": "to_server"}
+    async with stage(stalled) as at:
+        client, _ = await at.connect()
+        client.send("request")
+        await at.proxy.fired("it")
+        client.send("request")  # nobody reads it, nor what is behind it
+        client.writer.close()
+        async with asyncio.timeout(PATIENCE):
+            await at.proxy.vacated()
+
+
 @pytest.mark.parametrize("how", ["fin", "reset"])
 async def test_a_frame_is_cut_in_its_middle(how: str) -> None:
     async with stage(rule("mid-frame", bytes=5, how=how)) as at:
@@ -634,6 +655,7 @@ async def test_the_report_tells_each_fault_and_each_connection() -> None:
             "of": 29,
         }
     ]
+    assert report["kinds"] == {"mid-frame": 1}
     assert report["connections"] == [
         {
             "connection": 1,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from . import __version__, commands
+from .faults import command as faults
 from .referee.checker import check
 from .referee.fault_proxy import command as fault_proxy
 from .runner.lint import CaseRefused
@@ -25,7 +26,7 @@ DRIVER = (
     "an SDK's driver; several times for several. COMMAND is a command line that talks over stdin "
     "and stdout; with {connect} in it, one that dials back to there (HOST:PORT); or "
     "listen:HOST:PORT, for a driver that you start yourself (default: those of drivers.yaml, in a "
-    "checkout)"
+    "checkout, and NAME alone is one of those)"
 )
 
 
@@ -49,8 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     smoke.set_defaults(do=commands.smoke)
     for command in (run, smoke):
         _add_subjects(command)
+        _add_verdicts(command)
         _add_cases(command)
     _add_only(run)
+    through = add("faults", help="thousands of requests through all faults", epilog=faults.CODES)
+    through.set_defaults(do=commands.faults)
+    _add_subjects(through)
+    faults.add_arguments(through)
     listing = add("list", help="show cases")
     listing.set_defaults(do=commands.list_cases)
     _add_cases(listing)
@@ -103,6 +109,10 @@ def _add_subjects(command: argparse.ArgumentParser) -> None:
         help="with --url: the handlers that it runs with (default: conf)",
     )
     command.add_argument("--out", type=Path, default=Path("out"), help="default: %(default)s")
+    command.add_argument("--folder", type=Path, default=None, help="where drivers are started")
+
+
+def _add_verdicts(command: argparse.ArgumentParser) -> None:
     command.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML there")
     command.add_argument(
         "--known-failing",
@@ -111,7 +121,6 @@ def _add_subjects(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="failures that are known, why, and until when (default: %(default)s, if it is there)",
     )
-    command.add_argument("--folder", type=Path, default=None, help="where drivers are started")
     command.add_argument(
         "--jobs", type=int, default=4, choices=range(1, 33), metavar="N", help="plays at a time"
     )

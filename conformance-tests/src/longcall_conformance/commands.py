@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .faults import command as fault_run
 from .runner.baseline import Baseline
 from .runner.case import Case, load_cases
 from .runner.drivers import DriverCommand
@@ -22,6 +23,7 @@ from .runner.reports import junit, matrix
 from .runner.results import Results
 from .runner.run import Plan, run_plan
 from .runner.suite import load_suite
+from .runner.under_test import ServerFailed
 from .runner.verdict import Result, Verdict
 
 DEFAULT_DRIVERS: Final = SUITE / "drivers.yaml"
@@ -52,6 +54,17 @@ def smoke(options: argparse.Namespace) -> int:
     """Plays a handful, and says what the subjects are."""
     every = load_cases(options.cases)
     return _run(options, every, [case for case in every if case.name in SMOKE])
+
+
+def faults(options: argparse.Namespace) -> int:
+    """Has each driver ask for thousands of things through the fault proxy."""
+    manifest = _manifest(options)
+    if manifest is None:
+        raise ServerFailed("a server is needed: --server MANIFEST, or --url URL")
+    drivers, skipped = _drivers(options.driver)
+    for reason in skipped:
+        print(f"skipped {reason}")
+    return fault_run.run(options, drivers, manifest, _folder(options))
 
 
 def list_cases(options: argparse.Namespace) -> int:
@@ -157,7 +170,7 @@ def _run(options: argparse.Namespace, every: Sequence[Case], cases: Sequence[Cas
         every_case=every,
         drivers=drivers,
         manifest=_manifest(options),
-        folder=options.folder or (Path() if options.driver else SUITE),
+        folder=_folder(options),
         fixtures=options.out / "fixtures",
         jobs=options.jobs,
         baseline=Baseline.load(options.known_failing),
@@ -178,8 +191,8 @@ def _manifest(options: argparse.Namespace) -> Manifest | None:
 
 def _drivers(given: Sequence[str]) -> tuple[list[DriverCommand], list[str]]:
     """The drivers that were named, or those of the checkout."""
-    if not given and DEFAULT_DRIVERS.exists():
-        suite = load_suite(DEFAULT_DRIVERS)
+    if DEFAULT_DRIVERS.exists() and not any("=" in text for text in given):
+        suite = load_suite(DEFAULT_DRIVERS, given)
         return list(suite.drivers), list(suite.skipped)
     drivers = []
     for text in given:
@@ -190,6 +203,12 @@ def _drivers(given: Sequence[str]) -> tuple[list[DriverCommand], list[str]]:
     if len({driver.name for driver in drivers}) != len(drivers):
         raise CaseRefused("two drivers have one name")
     return drivers, []
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Where drivers are started: those of the checkout have their place."""
+    given = any("=" in text for text in options.driver)
+    return Path(options.folder or (Path() if given else SUITE))
 
 
 def _report(path: Path, junit_path: Path | None) -> int:

@@ -146,7 +146,8 @@ class _Check:
             case "result" | "error":
                 request.outcomes[f"{source} {line['handle']}"].append(line)
             case "read":
-                request.readings[f"{source} {line['reading']}"] = Reading()
+                sparse = line.get("sparse", False)
+                request.readings[f"{source} {line['reading']}"] = Reading(sparse=sparse)
             case _:
                 request.readings[f"{source} {line['reading']}"].take(line)
 

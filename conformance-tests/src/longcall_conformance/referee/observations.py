@@ -8,7 +8,8 @@ Every line has `n` (1, 2, 3, … in its file), `at` (seconds since 1970) and `wh
 |----------------|------------------------------------------------------------------------------|
 | `submit`       | the application asks: `action`, `payload`, `expect`; written before it is sent |
 | `acknowledged` | the server has stored it                                                     |
-| `read`         | a reading begins: its first event has `seq` 1                                |
+| `read`         | a reading begins: its first event has `seq` 1; `sparse?`: it is shown chunks |
+|                | and progress alone                                                           |
 | `status`       | an event: `seq`, `status`, `attempt`, `chunks_kept_to`, `error?`, `retry_at?` |
 | `chunk`        | an event: `seq`, `attempt`, `data`                                           |
 | `progress`     | `attempt`, `version`, `percentage?`                                          |

@@ -9,9 +9,13 @@ _NOT_OF_THE_LOG = ("n", "at", "reading")
 
 
 class Reading:
-    """The events of one reading in the order in which they came."""
+    """The events of one reading in the order in which they came.
 
-    def __init__(self) -> None:
+    A `sparse` one is shown chunks and progress alone: numbers are left out, attempts not told.
+    """
+
+    def __init__(self, *, sparse: bool = False) -> None:
+        self._is_sparse = sparse
         self.findings: list[tuple[str, str]] = []
         """Kind (see `checker.Kind`) and text."""
         self.log: dict[int, JsonObject] = {}
@@ -56,7 +60,7 @@ class Reading:
             return False
         if seq < self.last_seq:
             self._find("order", f"event {seq} came after event {self.last_seq}")
-        elif seq > self.last_seq + 1:
+        elif seq > self.last_seq + 1 and not self._is_sparse:
             self._find("gap", f"event {seq} came after event {self.last_seq}")
         self.log[seq] = event
         self.last_seq = max(seq, self.last_seq)
@@ -83,7 +87,8 @@ class Reading:
         self._kept_to = kept_to
 
     def _take_chunk(self, line: JsonObject) -> None:
-        if line["attempt"] != self._attempt or not self._is_running:
+        is_current = line["attempt"] == self._attempt and self._is_running
+        if not is_current and not self._is_sparse:
             text = f"chunk {line['seq']} is of attempt {line['attempt']}, which is not running"
             self._find("attempt", text)
         self.standing.append(line)

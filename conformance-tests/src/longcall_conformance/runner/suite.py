@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,15 +29,20 @@ class BuildFailed(Exception):
     """A driver could not be built; the text is what the build said."""
 
 
-def load_suite(path: Path) -> Suite:
-    """Reads `drivers.yaml` and builds what is in it.
+def load_suite(path: Path, names: Sequence[str] = ()) -> Suite:
+    """Reads `drivers.yaml` and builds what is in it: all, or those of the given names.
 
     Raises `BuildFailed`, and `CaseRefused` when the file is wrong or, with CI=true, a tool is
     missing.
     """
     drivers: list[DriverCommand] = []
     skipped: list[str] = []
-    for name, entry in load_yaml(path).items():
+    every = load_yaml(path)
+    for name in set(names) - set(every):
+        raise CaseRefused(f"{path} has no driver {name}, but {', '.join(every)}")
+    for name, entry in every.items():
+        if names and name not in names:
+            continue
         unknown = set(entry) - {"needs", "build", "command"}
         if unknown or "command" not in entry:
             raise CaseRefused(f"{path}: {name} has command, needs and build, nothing else")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -59,6 +60,7 @@ class FaultProxy:
         self._stories: list[JsonObject] = []
         self._fired: list[JsonObject] = []
         self._counts = {"connections": 0, "websockets": 0, "faults": 0, "open_at_most": 0}
+        self._kinds: Counter[str] = Counter()
         self._held: dict[str, list[tuple[Rule, list[int], asyncio.Event]]] = {}
         self._problems: list[str] = []
         self._changed = asyncio.Condition()
@@ -153,9 +155,14 @@ class FaultProxy:
         self._counts["websockets"] += 1
         self._wake()
 
+    def left(self) -> None:
+        """A client has closed its socket, or reset it."""
+        self._wake()
+
     def tell(self, rule: Rule, seen: Seen, detail: JsonObject) -> None:
         """Writes down that a fault is made."""
         self._counts["faults"] += 1
+        self._kinds[str(rule.fault)] += 1
         told: JsonObject = {
             "rule": rule.name,
             "fault": str(rule.fault),
@@ -218,6 +225,13 @@ class FaultProxy:
         async with self._changed:
             await self._changed.wait_for(lambda: self._counts["websockets"] >= number)
 
+    async def vacated(self) -> None:
+        """Waits until no client is connected; what is stalled is read, and thrown away."""
+        for relay in self._relays.values():
+            relay.give_up()
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.open_count == 0)
+
     @property
     def open_count(self) -> int:
         """How many clients are connected now."""
@@ -241,6 +255,7 @@ class FaultProxy:
             "passed": not self.unmet(),
             "failed": self.unmet(),
             "counts": dict(self._counts),
+            "kinds": dict(sorted(self._kinds.items())),
             "rules": self._schedule.fired(),
             "faults": list(self._fired),
             "connections": (self._stories + live)[:MOST_TOLD],

@@ -42,6 +42,9 @@ class Judge(Protocol):
     def upgraded(self) -> None:
         """A connection has become a WebSocket."""
 
+    def left(self) -> None:
+        """The client has ended its side."""
+
     def tell(self, rule: Rule, seen: Seen, detail: JsonObject) -> None:
         """A fault was made."""
 
@@ -122,6 +125,9 @@ class Relay:
         self._is_black = False
         self._blocked: set[Direction] = set()
         self._over = asyncio.Event()
+        self._given_up = asyncio.Event()
+        self._lost: set[Direction] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self.problem: str | None = None
 
     @classmethod
@@ -160,6 +166,8 @@ class Relay:
 
     async def _let_go(self) -> None:
         """Closes both sides; one that takes nothing any more is cut off."""
+        if self._timer is not None:
+            self._timer.cancel()
         try:
             for side in self._sides():
                 side.writer.close()
@@ -220,6 +228,10 @@ class Relay:
         else:
             self._end(how, f"{how} by hand")
 
+    def give_up(self) -> None:
+        """Reads and throws away what is stalled: so it is seen whether its sender has gone."""
+        self._given_up.set()
+
     def _end(self, how: str, why: str) -> None:
         if self.story.ended is None:
             self.story.ended = why
@@ -258,7 +270,7 @@ class Relay:
         try:
             while True:
                 frame = await read_frame(source.reader, limit=self._max_frame)
-                if self._is_black:
+                if self._is_black or direction in self._lost:
                     continue
                 number += 1
                 seen = self._look(direction, number, frame, kind)
@@ -276,6 +288,9 @@ class Relay:
         except ValueError as error:
             self.problem = f"connection {self.story.number}, {direction}: {error}"
             self._end("reset", str(error))
+        finally:
+            if direction is Direction.TO_SERVER:
+                self._judge.left()
 
     def _look(self, direction: Direction, number: int, frame: Frame, kind: str) -> Seen:
         message: JsonObject | None = None
@@ -347,12 +362,21 @@ class Relay:
     async def _finish(self, rule: Rule, direction: Direction) -> None:
         if rule.fault is Fault.BLACKHOLE:
             self._is_black = True
+            self._end_later(rule)
         elif rule.fault is Fault.STALL:
             self._blocked.add(direction)
-            await self._over.wait()
+            self._end_later(rule)
+            await self._given_up.wait()
+            self._lost.add(direction)
         else:
             how = rule.option("how", "fin") if rule.fault is Fault.MID_FRAME else str(rule.fault)
             self._end(how, f"{rule.fault} of {rule.name}")
+
+    def _end_later(self, rule: Rule) -> None:
+        if (ms := rule.option("ms", None)) is not None:
+            why = f"{rule.fault} of {rule.name} ended"
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(ms / 1000, self._end, "reset", why)
 
     @staticmethod
     async def _write(target: _Side, passing: _Passing) -> None:

@@ -59,8 +59,8 @@ class Fault(StrEnum):
 _OPTIONS: Final[Mapping[Fault, frozenset[str]]] = {
     Fault.FIN: frozenset({"after"}),
     Fault.RESET: frozenset({"after"}),
-    Fault.BLACKHOLE: frozenset({"after"}),
-    Fault.STALL: frozenset({"after"}),
+    Fault.BLACKHOLE: frozenset({"after", "ms"}),
+    Fault.STALL: frozenset({"after", "ms"}),
     Fault.MID_FRAME: frozenset({"bytes", "how"}),
     Fault.DELAY: frozenset({"ms", "jitter_ms"}),
     Fault.HOLD: frozenset({"until"}),
