@@ -120,7 +120,7 @@ def fast(tests: str) -> Command:
 def javascript_tests() -> Iterator[Part]:
     """`npm test` of each folder that has one."""
     commands = tuple(npm("build", "test"))
-    yield Part("sdk-js", "test", commands, needs=("node",), fast=tuple(npm("test")))
+    yield Part("sdk-js", "test", commands, needs=("node",), fast=tuple(npm("test:fast")))
     yield Part("browser", "test", tuple(npm("test:browser")), needs=("node", "chromium"))
 
 

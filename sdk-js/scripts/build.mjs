@@ -1,40 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds dist/esm and dist/cjs, each with its declarations. Both are one file of code; the
-// package.json beside each says which kind of module it is, to Node.js and to TypeScript.
+// Builds dist: each entry as an ECMAScript and as a CommonJS module, with declarations for both.
+//
+// What entries share goes into chunks, so that what one of them throws is an instance of the class
+// that another one exports. Each CommonJS file is made from the ECMAScript one beside it.
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { entries, ROOT } from "./entries.mjs";
 
-process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+const OPTIONS = { outdir: "dist", sourcemap: true, target: "es2022", logLevel: "warning" };
+
+process.chdir(fileURLToPath(ROOT));
 rmSync("dist", { recursive: true, force: true });
+await writeModules();
+await writeCommonModules();
+writeDeclarations();
 
-for (const [format, type] of [
-  ["esm", "module"],
-  ["cjs", "commonjs"],
-]) {
+async function writeModules() {
   await build({
-    entryPoints: ["src/index.ts"],
-    outfile: `dist/${format}/index.js`,
+    ...OPTIONS,
+    entryPoints: Object.fromEntries(entries.map(({ name, source }) => [name, source])),
     bundle: true,
-    format,
+    splitting: true,
+    packages: "external",
     platform: "neutral",
-    target: "es2022",
-    sourcemap: true,
-    logLevel: "warning",
+    format: "esm",
+    chunkNames: "chunks/[hash]",
   });
-  writeFileSync(`dist/${format}/package.json`, `${JSON.stringify({ type })}\n`);
 }
 
-const tsc = fileURLToPath(import.meta.resolve("typescript/package.json")).replace(
-  "package.json",
-  "bin/tsc",
-);
-execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", "dist/esm"], {
-  stdio: "inherit",
-});
-mkdirSync("dist/cjs", { recursive: true });
-cpSync("dist/esm", "dist/cjs", {
-  recursive: true,
-  filter: (path) => !/\.(js|map|json)$/.test(path),
-});
+async function writeCommonModules() {
+  await build({
+    ...OPTIONS,
+    entryPoints: built(".js"),
+    outbase: "dist",
+    platform: "node", // names the exports, for `import` of Node.js
+    format: "cjs",
+    outExtension: { ".js": ".cjs" },
+  });
+  for (const file of built(".cjs")) {
+    rewrite(file, file, /(require\("\.[^"]*)\.js"\)/g, '$1.cjs")');
+  }
+}
+
+/** Writes the declarations that the entries need, and leaves out the others. */
+function writeDeclarations() {
+  const typescript = fileURLToPath(import.meta.resolve("typescript/package.json"));
+  const tsc = join(dirname(typescript), "bin/tsc");
+  execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", "dist"], {
+    stdio: "inherit",
+  });
+  const needed = new Set();
+  const pending = entries.map(({ source }) =>
+    source.replace(/^src/, "dist").replace(/\.tsx?$/, ""),
+  );
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    const file = `${path}.d.ts`;
+    if (needed.has(file)) continue;
+    needed.add(file);
+    for (const [, to] of readFileSync(file, "utf8").matchAll(
+      /(?:from |import\()"(\.[^"]*)\.js"/g,
+    )) {
+      pending.push(normalize(join(dirname(file), to)));
+    }
+  }
+  for (const file of built(".d.ts")) {
+    if (!needed.has(file)) rmSync(file);
+    else
+      rewrite(file, file.replace(/\.ts$/, ".cts"), /((?:from |import\()"\.[^"]*)\.js"/g, '$1.cjs"');
+  }
+}
+
+function built(suffix) {
+  return readdirSync("dist", { recursive: true })
+    .filter((file) => file.endsWith(suffix))
+    .map((file) => `dist/${file}`);
+}
+
+function rewrite(from, to, pattern, replacement) {
+  writeFileSync(to, readFileSync(from, "utf8").replaceAll(pattern, replacement));
+}

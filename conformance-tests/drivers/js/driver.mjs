@@ -7,7 +7,7 @@ import { setImmediate, setTimeout } from "node:timers/promises";
 
 // The SDK that is built in this checkout, and the socket that it is tested with.
 const SDK = new URL("../../../sdk-js/", import.meta.url);
-const longcall = await import(new URL("dist/esm/index.js", SDK).href);
+const longcall = await import(new URL("dist/index.js", SDK).href);
 const { WebSocket } = createRequire(SDK)("ws");
 
 // Standard input and output, or with `--connect HOST:PORT` a connection to there.
