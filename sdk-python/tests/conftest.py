@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task that a test leaves behind fails it."""
+"""A task or a thread that a test leaves behind fails it."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from fronts import FRONTS, Connect
 from peer import Peer
 
 
 @pytest_asyncio.fixture
 async def no_leaks() -> AsyncIterator[None]:
-    """Fails the test if tasks are left when all its servers and clients are closed."""
-    before = asyncio.all_tasks()
+    """Fails the test if tasks or threads are left when its servers and clients are closed."""
+    tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     yield
-    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
     assert not left, f"left behind: {left}"
+    started = {thread for thread in threading.enumerate() if thread.name.startswith("longcall")}
+    assert not started - threads, f"left behind: {started - threads}"
 
 
 @pytest_asyncio.fixture
@@ -31,3 +35,9 @@ async def peer(no_leaks: None) -> AsyncIterator[Peer]:
 def fast() -> dict[str, float]:
     """Options for short waits before a reconnect."""
     return {"backoff_initial": 0.01, "backoff_maximum": 0.05}
+
+
+@pytest.fixture(params=FRONTS)
+def front(request: pytest.FixtureRequest) -> Connect:
+    """`connect` of either front end, with the names of the one for asyncio."""
+    return FRONTS[request.param]

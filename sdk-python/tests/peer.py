@@ -8,11 +8,13 @@ import json
 from types import TracebackType
 from typing import Any, Self
 
+from fronts import Connect
 from scripted import welcome
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+import longcall
 from longcall.asyncio.transport import SUBPROTOCOL
 
 PATIENCE = 10.0
@@ -62,9 +64,13 @@ class Talk:
 
 
 class Peer:
-    """The server; `accept` gives the connections in their order."""
+    """The server; `accept` gives the connections in their order.
+
+    `connect` is that of the front end that is tested.
+    """
 
     def __init__(self) -> None:
+        self.connect: Connect = longcall.connect
         self.live = 0
         self.most_live = 0
         self.tokens: list[str | None] = []

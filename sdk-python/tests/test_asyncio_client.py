@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The asyncio front end over real sockets; what the protocol decides is in test_requests.py."""
+"""Both front ends over real sockets; what the protocol decides is in test_requests.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 import pytest
+from fronts import Connect, fire_timer
 from peer import Peer, Talk
 from scripted import (
     acknowledgment,
@@ -48,10 +49,17 @@ from longcall import (
 FAST = Options(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.5)
 
 
+@pytest.fixture
+def peer(peer: Peer, front: Connect) -> Peer:
+    """The scripted server, with the front end that this test is about."""
+    peer.connect = front
+    return peer
+
+
 def client_of(peer: Peer, **arguments: Any) -> Client:
     arguments.setdefault("token", "secret")
     arguments.setdefault("options", FAST)
-    return connect(peer.url, **arguments)
+    return peer.connect(peer.url, **arguments)
 
 
 async def taken(talk: Talk, **fields: Any) -> str:
@@ -165,21 +173,6 @@ async def test_call_that_times_out_offline_is_never_sent(peer: Peer) -> None:
             rid = await taken(talk, action="other")
             await talk.send({"type": "response", "request_id": rid, "result": 1})
             assert await call == 1
-
-
-@pytest.mark.clause("9.3.2")
-async def test_cancelling_the_task_is_not_cancelling_the_request(peer: Peer) -> None:
-    async with client_of(peer) as client:
-        call = asyncio.create_task(client.call("report"))
-        talk = await peer.welcome()
-        rid = await taken(talk)
-        await talk.send(acknowledgment(rid))
-        await talk.send({"type": "ping", "nonce": "after"})
-        await talk.expect("pong", nonce="after")
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        await talk.expect("detach", request_id=rid)
 
 
 # submit, attach, handles
@@ -578,7 +571,7 @@ async def test_silent_server_is_left(peer: Peer) -> None:
         await peer.welcome()
         assert (await states.get()).name == "ready"
         now = 36.0
-        client._connection._on_timer()
+        await fire_timer(client)
         state = await states.get()
         assert (state.name, state.code) == ("reconnecting", 4408)
 
@@ -641,15 +634,6 @@ async def test_closing_ends_what_waits_and_sends_no_cancel(peer: Peer) -> None:
         await client.call("report")
     with pytest.raises(ConnectionClosed):
         client.attach("x")
-
-
-async def test_client_is_started_once(peer: Peer) -> None:
-    client = client_of(peer)
-    with pytest.raises(ConfigurationError):
-        await client.call("x")
-    async with client:
-        with pytest.raises(ConfigurationError):
-            await client.__aenter__()
 
 
 @pytest.mark.parametrize(

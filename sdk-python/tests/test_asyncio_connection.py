@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks of the asyncio front end, ended by somebody else than itself."""
+"""What is asyncio alone: tasks of the client and of the application that are cancelled."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import logging
 
 import pytest
 from peer import Peer
+from scripted import acknowledgment
 
-from longcall import Options, connect
+from longcall import ConfigurationError, Options, connect
 
 FAST = Options(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.5)
 
@@ -52,3 +53,27 @@ async def test_connection_that_cannot_be_opened_for_a_reason_of_its_own_is_tried
         await peer.welcome()
         await client.ready(timeout=5)
     assert "cannot schedule" in caplog.text
+
+
+@pytest.mark.clause("9.3.2")
+async def test_cancelling_the_task_is_not_cancelling_the_request(peer: Peer) -> None:
+    async with connect(peer.url, "secret", options=FAST) as client:
+        call = asyncio.create_task(client.call("report"))
+        talk = await peer.welcome()
+        rid = str((await talk.expect("request"))["id"])
+        await talk.send(acknowledgment(rid))
+        await talk.send({"type": "ping", "nonce": "after"})
+        await talk.expect("pong", nonce="after")
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await talk.expect("detach", request_id=rid)
+
+
+async def test_client_is_started_once(peer: Peer) -> None:
+    client = connect(peer.url, "secret", options=FAST)
+    with pytest.raises(ConfigurationError):
+        await client.call("x")
+    async with client:
+        with pytest.raises(ConfigurationError):
+            await client.__aenter__()

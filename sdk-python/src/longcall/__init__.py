@@ -3,6 +3,7 @@
 
 __version__ = "0.1.0"
 
+from . import sync as sync
 from .actions import Action
 from .asyncio import Callback, Client, EventIterator, RequestHandle, connect
 from .codec import canonical_json
@@ -15,6 +16,7 @@ from .errors import (
     DownloadError,
     ErrorOrigin,
     ForbiddenError,
+    Forked,
     HandlerError,
     InternalError,
     InvalidResult,
@@ -71,6 +73,7 @@ __all__ = [
     "Event",
     "EventIterator",
     "ForbiddenError",
+    "Forked",
     "HandlerError",
     "InternalError",
     "InvalidResult",

@@ -6,6 +6,7 @@
     LongcallError
     ├── ConfigurationError          an option or argument of the client cannot be used (ValueError)
     ├── ConnectionClosed            the client is closed for good: nothing more can be asked
+    │   └── Forked                  this process was forked from the client's: connect again
     ├── Detached                    the handle was detached by the application
     ├── QueueFull                   too much waits in this client to be sent
     ├── WaitTimeout                 the caller's patience ended; the request goes on (TimeoutError)
@@ -103,6 +104,16 @@ class ConnectionClosed(LongcallError):
         if self.code is not None:
             text += f" (close code {self.code})"
         return f"{text}: {self.reason}" if self.reason else text
+
+
+class Forked(ConnectionClosed):
+    """Raised by a client of `longcall.sync` in a child of the process that started it.
+
+    Its thread and its connection are the parent's, which are unharmed: call `connect` again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None, "it belongs to a parent of this process; call connect() again here")
 
 
 class Detached(LongcallError):

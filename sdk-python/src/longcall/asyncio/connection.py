@@ -135,6 +135,11 @@ class Connection:
             self._timer.cancel()
             self._timer = None
 
+    def sockets(self) -> list[int]:
+        """Returns the file numbers of the open sockets."""
+        numbers = [transport.fileno for transport in tuple(self._transports.values())]
+        return [number for number in numbers if number >= 0]
+
     def _arm(self, now: float) -> None:
         if self._is_closed:
             return

@@ -222,27 +222,43 @@ class RequestHandle(Generic[ResultT, ChunkT]):
             ConfigurationError: The name is no name of a file, or there was no token.
             OSError: It cannot be written, or the server cannot be reached.
         """
-        try:
-            token = await self._connection.fetch_token("connect")
-        except TokenFailed as failed:
-            raise ConfigurationError(str(failed)) from None
+        token = await self._download_token()
         stopped = threading.Event()
         try:
             return await asyncio.to_thread(
-                download_file,
-                http_base(self._connection.url),
-                self.id,
-                name,
-                Path(path),
-                token=token,
-                headers=self._connection.options.headers,
-                timeout=timeout,
-                stopped=stopped,
+                self._download, name, path, token=token, timeout=timeout, stopped=stopped
             )
         finally:
             stopped.set()  # a thread cannot be cancelled; it looks at this between two blocks
 
-    # For `Client`.
+    # For `Client`, and for the front end without a loop.
+
+    async def _download_token(self) -> str | None:
+        try:
+            return await self._connection.fetch_token("connect")
+        except TokenFailed as failed:
+            raise ConfigurationError(str(failed)) from None
+
+    def _download(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        *,
+        token: str | None,
+        timeout: float,
+        stopped: threading.Event,
+    ) -> Download:
+        """Downloads in this thread, and blocks it."""
+        return download_file(
+            http_base(self._connection.url),
+            self.id,
+            name,
+            Path(path),
+            token=token,
+            headers=self._connection.options.headers,
+            timeout=timeout,
+            stopped=stopped,
+        )
 
     async def _settle(self, timeout: float | None) -> None:
         """Waits until the server is known to have the request; raises its refusal."""

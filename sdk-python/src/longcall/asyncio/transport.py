@@ -88,6 +88,12 @@ class Transport:
             raise OpenFailed(f"the server does not speak {SUBPROTOCOL}")
         return cls(socket, options.close_timeout)
 
+    @property
+    def fileno(self) -> int:
+        """The number of the socket's file; -1 once it is closed."""
+        number: int = self._socket.transport.get_extra_info("socket").fileno()
+        return number
+
     def send(self, text: str) -> None:
         """Sends a text frame behind those that wait."""
         self._outbox.append(text)
