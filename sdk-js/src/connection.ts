@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LongcallError, WaitTimeoutError } from "./errors.js";
 import type { Announcement, ClientState } from "./events.js";
+
 import {
   type ClientOptions,
   type Clock,
@@ -8,6 +9,8 @@ import {
   settingsFrom,
   type TokenReason,
 } from "./options.js";
+import { browserSignals } from "./page.js";
+
 import type { Effect } from "./protocol/effects.js";
 import { Protocol } from "./protocol/protocol.js";
 import type { Question, Signal } from "./protocol/signals.js";
@@ -42,6 +45,7 @@ export class Connection {
   #tokens: Promise<unknown> = Promise.resolve();
   #newestToken: string | undefined;
   #waits = 0;
+  readonly #leavePage: () => void;
   #whenQuiet: (() => void)[] = [];
 
   /** Listeners of the application. */
@@ -57,6 +61,9 @@ export class Connection {
     if (options.onState) this.stateListeners.add(options.onState);
     if (options.onAnnouncement) this.announcementListeners.add(options.onAnnouncement);
     this.step(() => this.protocol.start());
+    this.#leavePage = (options.page ?? browserSignals)((signal) =>
+      this.step((now) => this.protocol.handlePage(signal, now)),
+    );
   }
 
   /** Tells the protocol something, and does what it then wants done. */
@@ -199,6 +206,7 @@ export class Connection {
         this.#transports.get(effect.link)?.cut();
         return;
       case "state":
+        if (effect.state.state === "closed") this.#leavePage();
         for (const listener of this.stateListeners) {
           void this.guard("a listener of the state", () => listener(effect.state));
         }

@@ -53,6 +53,9 @@ export type {
 } from "./events.js";
 export type { ErrorCode, RequestStatus } from "./generated/codes.js";
 export { type Callbacks, RequestHandle } from "./handle.js";
+
 export type { ClientOptions, Clock, Token, TokenReason } from "./options.js";
+export type { PageSignal, PageSignals } from "./page.js";
+
 export type { WebSocketConstructor, WebSocketLike } from "./transport.js";
 export { VERSION } from "./version.js";

@@ -2,6 +2,7 @@
 // The options of a client. Each states its default where it is declared.
 import { ConfigurationError } from "./errors.js";
 import type { Announcement, ClientState } from "./events.js";
+import type { PageSignals } from "./page.js";
 import type { WebSocketConstructor } from "./transport.js";
 
 /** Why a token is asked for; `unauthorized`: the server refused the one before. */
@@ -55,6 +56,11 @@ export interface ClientOptions {
   readonly maxIteratorBytes?: number;
   /** What downloads files. Default: the global `fetch`. */
   readonly fetch?: typeof fetch;
+  /**
+   * What tells that the page is hidden, offline or left. Default: the events of the browser; where
+   * there are none, nothing.
+   */
+  readonly page?: PageSignals;
   /** A number from 0 to 1, for the waits. Default `Math.random`. */
   readonly random?: () => number;
   /** Time and timers, for tests: see `longcall/testing`. Default: those of the platform, sleep included. */

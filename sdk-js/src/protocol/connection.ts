@@ -17,6 +17,7 @@ import {
   type ConnectionEvent,
 } from "../generated/states.js";
 import type { TokenReason } from "../options.js";
+import type { PageSignal } from "../page.js";
 import { VERSION } from "../version.js";
 import type { Context } from "./context.js";
 import { Heartbeat } from "./heartbeat.js";
@@ -48,6 +49,7 @@ export class Connection {
   #principal: string | undefined;
   #isRefused = false; // 4401, and no welcome since
   #nextReason: TokenReason = "connect";
+  #notBefore = 0; // the server wants no earlier try
 
   constructor(context: Context, requests: Requests) {
     const { backoffInitialMs, backoffMaximumMs, random } = context.settings;
@@ -128,7 +130,7 @@ export class Connection {
       heartbeat: new Heartbeat(heartbeat.interval_ms, heartbeat.from === "client", now),
     };
     this.#context.timers.cancel(`welcome ${link.id}`);
-    this.#armHeartbeat(link);
+    this.#armHeartbeat(link, now);
     this.#refreshLater(link, message, now);
     this.#backoff.welcomed();
     this.#isRefused = false;
@@ -202,7 +204,10 @@ export class Connection {
       this.#nextReason = "unauthorized";
     }
     const planned = timers.due("retry");
-    if (planned === undefined) this.#retryAt(now + Math.max(retryAfterMs, this.#backoff.waitMs()));
+    if (planned === undefined && !this.#context.isAway) {
+      this.#notBefore = now + retryAfterMs;
+      this.#retryAt(now + Math.max(retryAfterMs, this.#waitMs()));
+    }
     if (draining.size > 0) return; // the old connection still answers
     const retryInMs = Math.max(0, (timers.due("retry") ?? now) - now);
     this.#become("lost", {
@@ -247,6 +252,58 @@ export class Connection {
     this.#become(event, { state: "closed", code, reason });
   }
 
+  /** What the page tells. */
+  page(signal: PageSignal, now: number): void {
+    if (this.isClosed) return;
+    const context = this.#context;
+    if (signal === "pagehide") this.#leave(now);
+    else if (signal === "pageshow") {
+      if (context.isAway) this.#retryAt(now);
+      context.isAway = false;
+    } else {
+      if (signal === "hidden" || signal === "visible") context.isHidden = signal === "hidden";
+      else context.isOffline = signal === "offline";
+      if (signal !== "hidden") this.#lookUp(now);
+    }
+  }
+
+  /** Closes all, so that the page can be kept: a page with an open socket is not. */
+  #leave(now: number): void {
+    this.#context.isAway = true;
+    this.#context.timers.cancel("retry");
+    for (const link of this.#context.links) {
+      if (link.phase === "token") this.#context.current = undefined;
+      else {
+        this.#context.close(link, NORMAL, "the page was left", now);
+        this.#context.effects.push({ do: "cut", link: link.id }); // there is no time for a handshake
+      }
+    }
+  }
+
+  /** The network may be another, or time may have stood still. PROTOCOL 6.7.8. */
+  #lookUp(now: number): void {
+    for (const link of this.#context.links) this.#probe(link, now);
+    const due = this.#context.timers.due("retry");
+    if (due === undefined || this.#context.isOffline || this.#context.draining.size > 0) return;
+    const { backoffInitialMs, random } = this.#context.settings;
+    // PROTOCOL 9.4.2: a wait still, for a network comes back for many at once.
+    this.#retryAt(Math.min(due, Math.max(this.#notBefore, now + random() * backoffInitialMs)));
+  }
+
+  #probe(link: Link, now: number): void {
+    if (link.terms === undefined || link.phase === "closing") return;
+    link.terms.heartbeat.probed(now);
+    this.#requests.sender.sendNow(link, { type: "ping" }, now);
+    this.#armHeartbeat(link, now);
+  }
+
+  /** Returns how long to wait; offline, where each try would fail at once, about as long as may be. */
+  #waitMs(): number {
+    const { backoffMaximumMs, random } = this.#context.settings;
+    if (this.#context.isOffline) return (backoffMaximumMs * (1 + random())) / 2;
+    return this.#backoff.waitMs();
+  }
+
   #retryAt(at: number): void {
     this.#context.timers.set("retry", at, () => {
       if (this.#machine === "reconnecting") this.#become("retry", { state: "connecting" });
@@ -273,16 +330,19 @@ export class Connection {
     });
   }
 
-  #armHeartbeat(link: Link): void {
+  #armHeartbeat(link: Link, from: number): void {
     const { heartbeat } = link.terms ?? {};
     if (heartbeat === undefined) return;
-    this.#context.timers.set(`heartbeat ${link.id}`, heartbeat.nextTimeout, (now) => {
-      if (heartbeat.isDead(now)) {
+    const at = heartbeat.nextLook(from, this.#context.isHidden);
+    this.#context.timers.set(`heartbeat ${link.id}`, at, (now) => {
+      const seen = heartbeat.look(now, this.#context.isHidden);
+      if (seen === "dead") {
         this.#context.close(link, TOO_SLOW.code, "nothing was heard", now); // PROTOCOL 6.7.6
-        return;
+      } else if (seen === "probe") this.#probe(link, now);
+      else {
+        if (seen === "ping") this.#requests.sender.sendNow(link, { type: "ping" }, now);
+        this.#armHeartbeat(link, now);
       }
-      if (heartbeat.isPingDue(now)) this.#requests.sender.sendNow(link, { type: "ping" }, now);
-      this.#armHeartbeat(link);
     });
   }
 

@@ -14,6 +14,11 @@ export class Context {
   readonly draining = new Set<Link>();
   /** How many messages of the server were ignored. PROTOCOL 2.5.3. */
   ignored = 0;
+  /** What the page has told last. */
+  isHidden = false;
+  isOffline = false;
+  /** The page was left, and waits in the back/forward cache or is on its way out. */
+  isAway = false;
 
   constructor(readonly settings: Settings) {}
 

@@ -9,6 +9,7 @@ import type {
   ServerMessage,
 } from "../generated/messages.js";
 import type { Settings } from "../options.js";
+import type { PageSignal } from "../page.js";
 import { Connection } from "./connection.js";
 import { Context } from "./context.js";
 import type { Effect } from "./effects.js";
@@ -104,6 +105,11 @@ export class Protocol {
     retryAfterMs?: number,
   ): void {
     this.#with(linkId, now, (link) => this.#connection.lost(link, code, reason, now, retryAfterMs));
+  }
+
+  handlePage(signal: PageSignal, now: number): void {
+    this.#connection.page(signal, now);
+    this.#settle(now);
   }
 
   // What the application wants.

@@ -1,58 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
 // The browser of the tests: the Chromium of the machine, as a user would have it.
-import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { spawn } from "node:child_process";
+import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { type Browser, chromium, type LaunchOptions } from "playwright-core";
+import { type Browser, type BrowserContext, chromium } from "playwright-core";
 
-/**
- * What Playwright takes from a browser so that tests are quick, and what these tests are about:
- * pages in the back/forward cache, and timers of hidden pages that are held back.
- */
-const TAKEN_AWAY = [
-  "--disable-back-forward-cache",
-  "--disable-background-timer-throttling",
-  "--disable-backgrounding-occluded-windows",
-  "--disable-renderer-backgrounding",
-];
-
-/** Starts Chromium without a window, with all that a user's has. */
-export async function launch(options: LaunchOptions = {}): Promise<Browser> {
-  return chromium.launch({
-    executablePath: found("chromium"),
-    ignoreDefaultArgs: TAKEN_AWAY,
-    chromiumSandbox: process.getuid?.() !== 0, // root has no sandbox to go to
-    ...options,
-  });
+/** A browser, and what ends it. */
+export interface RunningBrowser {
+  readonly browser: Browser;
+  /** Returns where the tabs of a test are. */
+  context(): Promise<BrowserContext>;
+  stop(): Promise<void>;
 }
 
-/** A screen that nobody sees, for what a browser without a window does not do. */
-export class Screen {
-  readonly #process: ChildProcess;
-  readonly display: string;
+// Root has no sandbox to go to.
+const IS_ROOT = process.getuid?.() === 0;
 
-  private constructor(process: ChildProcess, display: string) {
-    this.#process = process;
-    this.display = display;
-  }
+/**
+ * Starts Chromium with a profile for each test, and with all that Playwright takes from a browser so
+ * that tests are quick, and that these tests are about. Each tab takes itself for the one in front.
+ */
+export async function launch(): Promise<RunningBrowser> {
+  const browser = await chromium.launch({
+    executablePath: found("chromium"),
+    chromiumSandbox: !IS_ROOT,
+    ignoreDefaultArgs: [
+      "--disable-back-forward-cache",
+      "--disable-background-timer-throttling",
+      "--disable-backgrounding-occluded-windows",
+      "--disable-renderer-backgrounding",
+    ],
+  });
+  return { browser, context: () => browser.newContext(), stop: () => browser.close() };
+}
 
-  /** Starts Xvfb, which chooses a number and tells it when it is ready. */
-  static async start(): Promise<Screen> {
-    const server = spawn(found("Xvfb"), ["-displayfd", "3", "-screen", "0", "1280x800x24"], {
-      stdio: ["ignore", "ignore", "ignore", "pipe"],
+/**
+ * Starts Chromium with one window, where a tab is hidden when another one is in front. Playwright may
+ * only watch: of each page that it manages itself it says that it is seen.
+ *
+ * @param throttleAfterSeconds - how long a page is hidden before its timers come once a minute;
+ *   300 for users.
+ */
+export async function launchWindow(throttleAfterSeconds: number): Promise<RunningBrowser> {
+  const profile = mkdtempSync(join(tmpdir(), "longcall-chromium-"));
+  const child = spawn(
+    found("chromium"),
+    [
+      "--headless=new",
+      "--no-first-run",
+      "--remote-debugging-port=0",
+      `--user-data-dir=${profile}`,
+      `--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/${throttleAfterSeconds}`,
+      ...(IS_ROOT ? ["--no-sandbox"] : []),
+      "about:blank",
+    ],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const endpoint = await new Promise<string>((resolve, reject) => {
+    let told = "";
+    child.once("exit", () => reject(new Error(`chromium ended:\n${told}`)));
+    child.stderr.on("data", (data) => {
+      told += data;
+      const [, address] = /^DevTools listening on (ws:\S+)/m.exec(told) ?? [];
+      if (address !== undefined) resolve(address);
     });
-    const number = await new Promise<string>((resolve, reject) => {
-      server.once("exit", (code) => reject(new Error(`Xvfb ended with ${code}`)));
-      server.stdio[3]?.once("data", (data) => resolve(String(data).trim()));
-    });
-    return new Screen(server, `:${number}`);
-  }
-
-  async stop(): Promise<void> {
-    const ended = new Promise((resolve) => this.#process.once("exit", resolve));
-    this.#process.kill();
-    await ended;
-  }
+  });
+  const browser = await chromium.connectOverCDP(endpoint, { noDefaults: true });
+  const [context] = browser.contexts();
+  if (context === undefined) throw new Error("chromium has no profile");
+  return {
+    browser,
+    context: async () => context,
+    stop: async () => {
+      await browser.close();
+      child.kill();
+      await ended;
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
 }
 
 /** Returns where a program is; throws what to install when it is not there. */

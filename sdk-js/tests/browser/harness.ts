@@ -6,10 +6,10 @@
 //   await page.evaluate(() => client.call("echo", 1));        // `client` is connected over the wire
 //   harness.wire.down();
 //   await harness.stop();                                     // in afterAll
-import type { Browser, BrowserContext, LaunchOptions, Page } from "playwright-core";
+import type { BrowserContext, Page } from "playwright-core";
 import { WebSocket } from "ws";
 import { type Client, type ClientState, connect } from "../../src/index.js";
-import { launch } from "./chromium.js";
+import { launch, type RunningBrowser } from "./chromium.js";
 import { ReferenceServer } from "./reference_server.js";
 import { Site } from "./site.js";
 import { Wire } from "./wire.js";
@@ -40,7 +40,7 @@ export class Harness {
     readonly server: ReferenceServer,
     readonly site: Site,
     readonly wire: Wire,
-    readonly browser: Browser,
+    private readonly running: RunningBrowser,
   ) {
     this.control = connect(`ws://127.0.0.1:${server.port}/v1/connect`, {
       token: server.token(),
@@ -48,12 +48,12 @@ export class Harness {
     });
   }
 
-  /** Starts all of it; a browser without a window, if `options` do not say otherwise. */
-  static async start(options: LaunchOptions = {}): Promise<Harness> {
+  /** Starts all of it. */
+  static async start(browser: () => Promise<RunningBrowser> = launch): Promise<Harness> {
     const site = await Site.start();
     const server = await ReferenceServer.start(site.origin);
     const wire = await Wire.start(() => server.port);
-    return new Harness(server, site, wire, await launch(options));
+    return new Harness(server, site, wire, await browser());
   }
 
   /** The server's address, by the wire. */
@@ -61,9 +61,9 @@ export class Harness {
     return `ws://127.0.0.1:${this.wire.port}/v1/connect`;
   }
 
-  /** Opens a tab in a profile of its own, or in `context`, with a client that is ready. */
+  /** Opens a tab with a client that is ready: beside others of `context`, else as `launch` says. */
   async open(context?: BrowserContext): Promise<Page> {
-    const page = await (context ?? (await this.browser.newContext())).newPage();
+    const page = await (context ?? (await this.running.context())).newPage();
     page.on("pageerror", (error) => this.pageErrors.push(error));
     await page.addInitScript(record);
     await page.goto(this.site.origin);
@@ -118,7 +118,7 @@ export class Harness {
 
   /** Stops all of it; throws what the pages threw and nobody caught. */
   async stop(): Promise<void> {
-    await this.browser.close();
+    await this.running.stop();
     await this.control.close();
     await this.wire.stop();
     await this.server.stop();

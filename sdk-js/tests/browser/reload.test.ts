@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Harness } from "./harness.js";
+import { gather, gathered } from "./watching.js";
 
 let harness: Harness;
 
@@ -12,33 +13,40 @@ afterAll(() => harness.stop());
 test("complaint 26: a page that is reloaded in mid-request sees all of it, and nothing runs again", async () => {
   const page = await harness.open();
   const id = await harness.submit(page, [
-    { count: "reload-runs" },
+    { count: "runs" },
     { chunk: "before" },
-    { progress: { percentage: 50, message: "half" } },
+    { progress: { percentage: 50 } },
     { hold: "reload" },
     { chunk: "after" },
     { result: "done" },
   ]);
-  await page.evaluate(async (id) => {
-    for await (const event of client.attach(id)) if (event.kind === "progress") return;
-  }, id);
+  await page.evaluate(gather, id);
+  await gathered(page, 1);
 
   await page.reload();
-  await harness.wire.opened(0);
   await harness.connect(page);
-  const told = page.evaluate(async (id) => {
-    const handle = client.attach(id);
-    const events: unknown[] = [];
-    for await (const event of handle) {
-      if (event.kind === "chunk") events.push(event.data);
-      if (event.kind === "progress") events.push(event.percentage);
+  expect(harness.wire.open, "the old page has no socket any more").toBe(1);
+  const percentage = await page.evaluate(async (id) => {
+    for await (const event of client.attach(id)) {
+      if (event.kind === "progress") return event.percentage;
     }
-    return { events, result: await handle.result() };
+    return undefined;
   }, id);
+  expect(percentage).toBe(50);
+  await page.evaluate(gather, id);
   await harness.release("reload");
-  const { events, result } = await told;
-  expect(events).toEqual(expect.arrayContaining(["before", 50, "after"]));
-  expect(events.filter((event) => event !== 50)).toEqual(["before", "after"]);
-  expect(result).toBe("done");
-  expect(await harness.counted("reload-runs")).toBe(1);
+  await gathered(page, 3);
+  expect(await page.evaluate(() => seen)).toEqual(["before", "after", "done"]);
+  expect(await harness.counted("runs")).toBe(1);
+});
+
+test("complaint 26: a page that is closed cancels nothing, and another one sees the end", async () => {
+  const first = await harness.open();
+  const id = await harness.submit(first, [{ chunk: 1 }, { hold: "closed" }, { result: "done" }]);
+  await first.close();
+  await harness.release("closed");
+  const second = await harness.open(); // another profile: nothing but the id
+  await second.evaluate(gather, id);
+  await gathered(second, 2);
+  expect(await second.evaluate(() => seen)).toEqual([1, "done"]);
 });

@@ -89,6 +89,8 @@ export class Bench {
   /** Whether sockets open by themselves, and closes are answered. */
   isUp = true;
   answersCloses = true;
+  /** Whether tokens are still on their way: the test itself calls `handleToken`. */
+  holdsTokens = false;
   giveToken: (reason: string) => string | undefined | Error = () => "token";
   #sent: { link: number; message: Wire }[] = [];
   #newest = 0;
@@ -142,6 +144,7 @@ export class Bench {
 
   #token(link: number, reason: string): void {
     this.tokenReasons.push(reason);
+    if (this.holdsTokens) return;
     const token = this.giveToken(reason);
     if (token instanceof Error) this.protocol.handleTokenFailed(link, this.now);
     else this.protocol.handleToken(link, token, this.now);
