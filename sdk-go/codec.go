@@ -64,13 +64,13 @@ func withResend(text []byte) []byte {
 	return append(out, `,"resend":true}`...)
 }
 
-// marshalPayload returns the JSON of a payload, without HTML escapes; nil is no payload.
+// marshalPayload returns the JSON of a payload, without HTML escapes; nil and a nil json.RawMessage are no payload.
 func marshalPayload(payload any, requestID string) (json.RawMessage, error) {
 	switch value := payload.(type) {
 	case nil:
 		return nil, nil
 	case json.RawMessage:
-		if !json.Valid(value) {
+		if value != nil && !json.Valid(value) {
 			return nil, invalid(requestID, "/payload", "it is not JSON")
 		}
 		return value, nil

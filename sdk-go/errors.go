@@ -90,6 +90,15 @@ func (e *Error) Error() string {
 	return text
 }
 
+// MarshalJSON returns the fields with the names of the wire: retry_after_ms among them.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	type fields Error // without this method
+	return json.Marshal(struct {
+		*fields
+		RetryAfterMs int64 `json:"retry_after_ms,omitzero"`
+	}{(*fields)(e), e.RetryAfter.Milliseconds()})
+}
+
 // Is reports whether target is the sentinel of this code, such as ErrNotFound. A code that this version
 // does not know counts as ErrInternal (PROTOCOL 7.1.4).
 func (e *Error) Is(target error) bool {

@@ -120,6 +120,25 @@ type State struct {
 	Reason string
 }
 
+// MarshalJSON returns state, resumed with ready alone, retry_in_ms with reconnecting alone, code and reason.
+func (s State) MarshalJSON() ([]byte, error) {
+	fields := struct {
+		State     ConnectionState `json:"state"`
+		Resumed   *bool           `json:"resumed,omitzero"`
+		RetryInMs *float64        `json:"retry_in_ms,omitzero"`
+		Code      CloseCode       `json:"code,omitzero"`
+		Reason    string          `json:"reason,omitzero"`
+	}{State: s.Name, Code: s.Code, Reason: s.Reason}
+	switch s.Name {
+	case ConnectionReady:
+		fields.Resumed = &s.Resumed
+	case ConnectionReconnecting:
+		wait := s.RetryIn.Seconds() * 1000
+		fields.RetryInMs = &wait
+	}
+	return json.Marshal(fields)
+}
+
 // Download is a file that was downloaded and checked.
 type Download struct {
 	// Path is where it stands.

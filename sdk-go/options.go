@@ -30,7 +30,7 @@ const (
 // when the client is closed. A TokenFunc that fails is called again later (PROTOCOL 9.4.6).
 type TokenFunc = func(ctx context.Context, reason TokenReason) (string, error)
 
-// Option is an option of Connect.
+// Option is an option of Connect. A zero number, duration, pointer or function leaves the default.
 type Option func(*config)
 
 // config is what the options make; each default stands in defaultConfig.
@@ -93,10 +93,15 @@ func (c *config) check() error {
 			return &ConfigurationError{value.option + ": a value is out of range"}
 		}
 	}
-	if c.httpClient == nil || c.logger == nil || c.random == nil || c.clock == nil {
-		return &ConfigurationError{"an option is nil"}
-	}
 	return nil
+}
+
+// given sets an option where it is given: its zero value leaves the default.
+func given[T comparable](option *T, value T) {
+	var none T
+	if value != none {
+		*option = value
+	}
 }
 
 // WithToken sets the token: the JWT itself, or a function that gives a fresh one each time (a TokenFunc).
@@ -124,26 +129,38 @@ func fixedToken(c *config, token string) TokenFunc {
 // WithTimeouts sets how long opening a socket, and then the wait for its welcome, may take each (10 s by
 // default), and how long the closing handshake may take before the socket is cut (1 s).
 func WithTimeouts(open, closing time.Duration) Option {
-	return func(c *config) { c.openTimeout, c.closeTimeout = open, closing }
+	return func(c *config) {
+		given(&c.openTimeout, open)
+		given(&c.closeTimeout, closing)
+	}
 }
 
 // WithBackoff sets the first and the greatest bound of the random wait before a reconnect, 0.5 s and 20 s
 // by default (PROTOCOL 9.4.2).
 func WithBackoff(initial, maximum time.Duration) Option {
-	return func(c *config) { c.backoffInitial, c.backoffMaximum = initial, maximum }
+	return func(c *config) {
+		given(&c.backoffInitial, initial)
+		given(&c.backoffMaximum, maximum)
+	}
 }
 
 // WithQueueLimits sets how many requests, and how many bytes of them, may wait to be sent: offline, or held
 // back by the server's limits. By default 1,000 and 64 MiB; one more gives ErrQueueFull (PROTOCOL 9.5.3).
 func WithQueueLimits(requests int, bytes int64) Option {
-	return func(c *config) { c.maxQueue, c.maxQueueBytes = requests, bytes }
+	return func(c *config) {
+		given(&c.maxQueue, requests)
+		given(&c.maxQueueBytes, bytes)
+	}
 }
 
 // WithIteratorLimits sets how many events, and how many bytes of them, one iterator of a handle may hold for
 // an application that does not take them. By default 4,096 and 4 MiB; one event always fits. An iterator
 // that is full pauses, and goes on from its place in the server's log (PROTOCOL 6.4.4).
 func WithIteratorLimits(events int, bytes int64) Option {
-	return func(c *config) { c.reader = readerLimits{events, bytes} }
+	return func(c *config) {
+		given(&c.reader.maxEvents, events)
+		given(&c.reader.maxBytes, bytes)
+	}
 }
 
 // WithHeader adds a header to the HTTP upgrade and to downloads.
@@ -154,7 +171,7 @@ func WithHeader(key, value string) Option {
 // WithHTTPClient sets what opens sockets and downloads files, http.DefaultClient by default: proxies,
 // certificates, redirects.
 func WithHTTPClient(client *http.Client) Option {
-	return func(c *config) { c.httpClient = client }
+	return func(c *config) { given(&c.httpClient, client) }
 }
 
 // WithCompression offers permessage-deflate. Limits count what is decompressed.
@@ -169,7 +186,7 @@ func WithApplicationName(name string) Option {
 
 // WithLogger sets where the client logs; by default it does not. No token is ever logged.
 func WithLogger(logger *slog.Logger) Option {
-	return func(c *config) { c.logger = logger }
+	return func(c *config) { given(&c.logger, logger) }
 }
 
 // WithStateFunc sets what is called with the first state of the connection and each one after it, in order,
@@ -186,12 +203,20 @@ func WithAnnouncementFunc(f func(Announcement)) Option {
 
 // WithRandom sets where the waits come from: numbers from 0 to 1. For tests.
 func WithRandom(random func() float64) Option {
-	return func(c *config) { c.random = random }
+	return func(c *config) {
+		if random != nil {
+			c.random = random
+		}
+	}
 }
 
 // WithClock sets the time since any moment; it never goes back. For tests.
 func WithClock(clock func() time.Duration) Option {
-	return func(c *config) { c.clock = clock }
+	return func(c *config) {
+		if clock != nil {
+			c.clock = clock
+		}
+	}
 }
 
 const maxTokenBytes = 16384

@@ -4,8 +4,10 @@ package longcall
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -27,12 +29,11 @@ func TestAnAddressOrOptionThatCannotBeUsedIsAConfigurationError(t *testing.T) {
 		"syntax":   connect("ws://host:port"),
 		"token":    connect(good, WithToken("")),
 		"function": connect(good, WithToken(TokenFunc(nil))),
-		"backoff":  connect(good, WithBackoff(0, time.Second)),
+		"backoff":  connect(good, WithBackoff(-1, time.Second)),
 		"timeouts": connect(good, WithTimeouts(time.Second, -1)),
-		"queue":    connect(good, WithQueueLimits(0, 1)),
-		"iterator": connect(good, WithIteratorLimits(1, 0)),
+		"queue":    connect(good, WithQueueLimits(-1, 1)),
+		"iterator": connect(good, WithIteratorLimits(1, -1)),
 		"name":     connect(good, WithApplicationName(strings.Repeat("a", 128))),
-		"client":   connect(good, WithHTTPClient(nil)),
 	} {
 		var bad *ConfigurationError
 		if !errors.As(err, &bad) {
@@ -41,6 +42,32 @@ func TestAnAddressOrOptionThatCannotBeUsedIsAConfigurationError(t *testing.T) {
 	}
 	if err := connect(good, WithToken(strings.Repeat("s", maxTokenBytes+1))); strings.Contains(err.Error(), "sss") {
 		t.Errorf("the token is quoted: %v", err)
+	}
+}
+
+func TestTheZeroValueOfAnOptionLeavesItsDefault(t *testing.T) {
+	c, want := defaultConfig(), defaultConfig()
+	for _, option := range []Option{
+		WithTimeouts(0, 0), WithBackoff(0, 0), WithQueueLimits(0, 0), WithIteratorLimits(0, 0), WithHTTPClient(nil),
+		WithLogger(nil), WithRandom(nil), WithClock(nil), WithStateFunc(nil), WithAnnouncementFunc(nil), WithTrace(nil),
+		WithApplicationName(""),
+	} {
+		option(c)
+	}
+	if c.random == nil || c.clock == nil || c.logger == nil {
+		t.Fatalf("got %+v", c)
+	}
+	c.random, c.clock, c.logger = nil, nil, nil
+	want.random, want.clock, want.logger = nil, nil, nil
+	if !reflect.DeepEqual(c, want) {
+		t.Fatalf("got %+v, not %+v", c, want)
+	}
+	var settings requestSettings
+	for _, option := range []RequestOption{WithID(""), WithDeadline(0), WithDelay(0), WithMetadata(nil), WithCallbackURL(""), WithTraceparent("")} {
+		option(&settings)
+	}
+	if !reflect.DeepEqual(settings, requestSettings{}) {
+		t.Fatalf("got %+v", settings)
 	}
 }
 
@@ -144,5 +171,19 @@ func TestAFailedDialDoesNotShowItsAddress(t *testing.T) {
 	err := &url.Error{Op: "Get", URL: "http://host/?access_token=secret", Err: errors.New("refused")}
 	if failure := toOpenFailure(nil, err); failure.reason != "refused" {
 		t.Fatalf("got %s", failure.reason)
+	}
+}
+
+func TestStatesAndErrorsMarshalWithTheNamesOfTheWire(t *testing.T) {
+	for want, value := range map[string]any{
+		`{"state":"ready","resumed":false}`:                                           State{Name: ConnectionReady, RetryIn: 1},
+		`{"state":"reconnecting","retry_in_ms":1.5,"code":1012,"reason":"a restart"}`: State{Name: ConnectionReconnecting, RetryIn: 1500 * time.Microsecond, Code: 1012, Reason: "a restart"},
+		`{"state":"closed"}`: State{Name: ConnectionClosed, Resumed: true},
+		`{"code":"RATE_LIMITED","message":"m","retryable":true,"request_id":"a","attempt":1,"executed":false,"outcome_unknown":false,"origin":"server","retry_after_ms":1500}`: &Error{
+			Code: CodeRateLimited, Message: "m", Retryable: true, RetryAfter: 1500 * time.Millisecond, RequestID: "a", Attempt: 1, Origin: OriginServer},
+	} {
+		if got, err := json.Marshal(value); err != nil || string(got) != want {
+			t.Errorf("%s, %v\nnot %s", got, err, want)
+		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // CallOption is an option of Client.Call: any RequestOption, OnProgress, OnChunk or OnStatus.
 type CallOption interface{ applyToCall(*callSettings) }
 
-// RequestOption is an option of Client.Submit and Client.Call.
+// RequestOption is an option of Client.Submit and Client.Call. A zero duration, map or string is as none.
 type RequestOption func(*requestSettings)
 
 func (o RequestOption) applyToCall(s *callSettings) { o(&s.request) }
@@ -60,7 +60,7 @@ func (s callSettings) tell(id string, event Event) (err error) {
 
 // WithID sets the id of the request, which is its idempotency key. By default it is a fresh UUIDv7.
 func WithID(id string) RequestOption {
-	return func(s *requestSettings) { s.message.ID, s.hasID = id, true }
+	return func(s *requestSettings) { s.message.ID, s.hasID = id, id != "" }
 }
 
 // WithDeadline sets when the server ends the request with TIMEOUT, counted from its acceptance. The patience of
@@ -87,12 +87,12 @@ func WithPriority(priority int) RequestOption {
 
 // WithCallbackURL sets where a signed webhook goes at the end (PROTOCOL 8.8).
 func WithCallbackURL(url string) RequestOption {
-	return func(s *requestSettings) { s.message.CallbackURL = &url }
+	return func(s *requestSettings) { s.message.CallbackURL = present(url) }
 }
 
 // WithTraceparent sets the W3C trace context that the handler continues. It wins over that of WithTrace.
 func WithTraceparent(traceparent string) RequestOption {
-	return func(s *requestSettings) { s.message.Traceparent = &traceparent }
+	return func(s *requestSettings) { s.message.Traceparent = present(traceparent) }
 }
 
 // CancelOnDone makes the end of a context cancel the request: that of Call, or with Submit that of Submit itself and
@@ -120,8 +120,7 @@ func OnStatus(f func(Status)) WatchOption {
 	return func(s *callSettings) { s.onStatus = f }
 }
 
-// toMillis rounds up: a deadline of half a millisecond is no deadline of 0.
+// toMillis rounds up: a deadline of half a millisecond is no deadline of 0; 0 is none.
 func toMillis(d time.Duration) *int64 {
-	n := int64((d + time.Millisecond - 1) / time.Millisecond)
-	return &n
+	return present(int64((d + time.Millisecond - 1) / time.Millisecond))
 }

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,79 +23,65 @@ import (
 
 type object = map[string]any
 
-// command is any command of driver.schema.json.
+// command is any command of driver.schema.json; names without _ are found whatever their case.
 type command struct {
-	ID         int                      `json:"id"`
-	Cmd        string                   `json:"cmd"`
-	Client     string                   `json:"client"`
-	Handle     string                   `json:"handle"`
-	URL        string                   `json:"url"`
-	Token      string                   `json:"token"`
-	Ask        int                      `json:"ask"`
-	Tuning     map[string]int           `json:"tuning"`
-	Action     string                   `json:"action"`
-	Payload    json.RawMessage          `json:"payload"`
-	RequestID  string                   `json:"request_id"`
-	DeadlineMs *int64                   `json:"deadline_ms"`
-	DelayMs    *int64                   `json:"delay_ms"`
-	Priority   *int                     `json:"priority"`
-	Metadata   map[string]string        `json:"metadata"`
-	Reason     string                   `json:"reason"`
-	Status     []longcall.RequestStatus `json:"status"`
-	State      string                   `json:"state"`
-	How        string                   `json:"how"`
-	EveryMs    int                      `json:"every_ms"`
+	ID, Ask                                      int
+	Cmd, Client, Handle, URL, Token, Reason, How string
+	RequestID                                    string `json:"request_id"`
+	DeadlineMs                                   int64  `json:"deadline_ms"`
+	DelayMs                                      int64  `json:"delay_ms"`
+	EveryMs                                      int64  `json:"every_ms"`
+	Priority                                     *int
+	Tuning                                       map[string]int64
+	Payload                                      json.RawMessage
+	Metadata                                     map[string]string
+	longcall.Filter                              // Status, Action
+	State                                        longcall.ConnectionState
 }
 
-var errUsage = errors.New("no such command, client, handle or ask")
+var (
+	errUsage = errors.New("no such command, client, handle or ask")
+	ofClient = []string{"submit", "call", "attach", "list", "close", "wait_state"}
+	ofHandle = []string{"cancel", "detach", "snapshot"}
+	waiting  = []string{"cancel", "snapshot", "list", "close", "reset", "wait_state"}
+	ours     = regexp.MustCompile(`longcall/sdk-go\.|coder/websocket`)
+	unseen   = []string{"updated_at", "created_at", "retry_at", "error"} // no case looks at these of an event
+)
 
 // driver holds clients and handles by the names that the runner gave them.
 type driver struct {
 	running sync.WaitGroup // what follows handles
 
-	mu      sync.Mutex // protects what follows, and standard output
-	out     *bufio.Writer
-	events  int
-	asks    int
-	clients map[string]*longcall.Client
-	handles map[string]*longcall.RequestHandle
-	tokens  map[int]chan string // "" makes the token function fail
-	states  map[string]longcall.ConnectionState
-	taking  map[string]taking
-	changed *sync.Cond // states or taking, under mu
+	mu           sync.Mutex // protects what follows, and the output
+	out          *json.Encoder
+	events, asks int
+	clients      map[string]*longcall.Client
+	handles      map[string]*longcall.RequestHandle
+	tokens       map[int]chan string // "" makes the token function fail
+	taking       map[string]command  // the newest consume of a handle
+	changed      *sync.Cond          // taking
 }
 
 func main() {
-	source, sink := io.Reader(os.Stdin), io.Writer(os.Stdout)
+	in, out := io.Reader(os.Stdin), io.Writer(os.Stdout)
 	if len(os.Args) == 3 && os.Args[1] == "--connect" {
 		peer, err := net.Dial("tcp", os.Args[2])
 		if err != nil {
 			panic(err)
 		}
-		source, sink = peer, peer
+		in, out = peer, peer
 	}
-	d := &driver{out: bufio.NewWriter(sink), tokens: map[int]chan string{}}
+	d := &driver{out: json.NewEncoder(out), tokens: map[int]chan string{}}
 	d.changed = sync.NewCond(&d.mu)
 	d.forget()
-	in := bufio.NewReaderSize(source, 1<<20)
-	for {
-		line, err := in.ReadBytes('\n')
-		if err != nil {
-			return
-		}
+	for commands, last := json.NewDecoder(in), ""; last != "bye"; {
 		var c command
-		if err := json.Unmarshal(line, &c); err != nil {
-			fmt.Fprintln(os.Stderr, "not a command:", err)
-			continue
-		}
-		if c.Cmd == "bye" {
-			d.answer(c)
+		if commands.Decode(&c) != nil {
 			return
 		}
-		switch c.Cmd {
-		case "cancel", "snapshot", "list", "close", "reset", "wait_state":
-			go d.answer(c) // they wait
-		default:
+		if last = c.Cmd; slices.Contains(waiting, c.Cmd) {
+			go d.answer(c)
+		} else {
 			d.answer(c)
 		}
 	}
@@ -102,198 +89,246 @@ func main() {
 
 func (d *driver) forget() {
 	d.clients, d.handles = map[string]*longcall.Client{}, map[string]*longcall.RequestHandle{}
-	d.states, d.taking = map[string]longcall.ConnectionState{}, map[string]taking{}
+	d.taking = map[string]command{}
+	d.changed.Broadcast()
 }
 
-// write sends a line.
-func (d *driver) write(message any) {
-	text, err := json.Marshal(message)
-	if err != nil {
-		panic(err)
-	}
-	_, _ = d.out.Write(append(text, '\n'))
-	_ = d.out.Flush()
-}
-
-// emit sends an event with the next number.
-func (d *driver) emit(event string, fields object) {
+func (d *driver) locked(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.events++
-	fields["ev"], fields["n"] = event, d.events
-	d.write(fields)
+	f()
+}
+
+// emit sends an event with the next number, and with the members of what the SDK gave.
+func (d *driver) emit(event string, fields object, given any) {
+	for name, value := range asObject(given) {
+		if !slices.Contains(unseen, name) {
+			fields[name] = value
+		}
+	}
+	d.locked(func() {
+		d.events++
+		fields["ev"], fields["n"] = event, d.events
+		_ = d.out.Encode(fields)
+	})
 }
 
 // answer does one command and replies to it.
 func (d *driver) answer(c command) {
-	ok, err := d.obey(context.Background(), c)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case err != nil:
-		d.write(object{"re": c.ID, "err": described(err)})
-	case ok == nil:
-		d.write(object{"re": c.ID, "ok": object{}})
-	default:
-		d.write(object{"re": c.ID, "ok": ok})
+	reply := object{"re": c.ID}
+	if ok, err := d.obey(context.Background(), c); err != nil {
+		reply["err"] = described(err)
+	} else {
+		reply["ok"] = ok
 	}
+	d.locked(func() { _ = d.out.Encode(reply) })
 }
 
-func (d *driver) obey(ctx context.Context, c command) (object, error) {
+func (d *driver) obey(ctx context.Context, c command) (ok object, err error) {
 	d.mu.Lock()
 	client, handle, ask := d.clients[c.Client], d.handles[c.Handle], d.tokens[c.Ask]
 	d.mu.Unlock()
-	needs := map[string]bool{
-		"submit": client != nil, "call": client != nil, "attach": client != nil, "list": client != nil,
-		"close": client != nil, "wait_state": client != nil, "cancel": handle != nil, "detach": handle != nil, "snapshot": handle != nil,
-		"token": ask != nil, "token_fail": ask != nil,
-	}
-	if has, needed := needs[c.Cmd]; needed && !has {
+	if client == nil && slices.Contains(ofClient, c.Cmd) || handle == nil && slices.Contains(ofHandle, c.Cmd) ||
+		ask == nil && strings.HasPrefix(c.Cmd, "token") {
 		return nil, errUsage
 	}
+	ok = object{}
 	switch c.Cmd {
 	case "hello":
-		return object{"sdk": "longcall-go", "version": longcall.Version, "language": runtime.Version(), "features": []string{"announcement", "consume", "http_status", "wait_state"}}, nil
+		features := []string{"announcement", "consume", "http_status", "wait_state"}
+		ok = object{"sdk": "longcall-go", "version": longcall.Version, "language": runtime.Version(), "features": features}
 	case "connect":
-		return nil, d.connect(ctx, c)
+		err = d.connect(ctx, c)
 	case "submit":
-		d.start(c.Handle, func() error { return d.submit(ctx, client, c) })
+		d.start(c.Handle, func() (json.RawMessage, error) { return d.submit(ctx, client, c) })
 	case "call":
-		d.start(c.Handle, func() error { return d.call(ctx, client, c) })
-	case "attach":
-		attached, err := client.Attach(c.RequestID)
-		if err == nil {
-			d.keep(c.Handle, attached)
-			d.start(c.Handle, func() error { return d.follow(ctx, c.Handle, attached) })
+		options := []longcall.CallOption{
+			longcall.OnProgress(func(p longcall.Progress) { d.show(c.Handle, p) }),
+			longcall.OnChunk(func(chunk longcall.Chunk) { d.show(c.Handle, chunk) }),
 		}
-		return nil, err
+		for _, option := range requestOptions(c) {
+			options = append(options, option)
+		}
+		d.start(c.Handle, func() (json.RawMessage, error) { return client.Call(ctx, c.Action, c.Payload, options...) })
+	case "attach":
+		if handle, err = client.Attach(c.RequestID); err == nil {
+			d.locked(func() { d.handles[c.Handle] = handle })
+			d.start(c.Handle, func() (json.RawMessage, error) { return d.follow(ctx, c.Handle, handle) })
+		}
 	case "cancel":
-		return nil, handle.Cancel(ctx, c.Reason)
+		err = handle.Cancel(ctx, c.Reason)
 	case "detach":
 		handle.Detach()
 	case "snapshot":
-		snapshot, err := handle.Snapshot(ctx)
-		return object{"snapshot": snapshot}, err
+		ok["snapshot"], err = handle.Snapshot(ctx)
 	case "list":
 		requests := []longcall.RequestSummary{}
-		for summary, err := range client.Requests(ctx, longcall.Filter{Status: c.Status, Action: c.Action}) {
-			if err != nil {
-				return nil, err
-			}
-			requests = append(requests, summary)
+		for summary, failed := range client.Requests(ctx, c.Filter) {
+			requests, err = append(requests, summary), failed
 		}
-		return object{"requests": requests}, nil
-	case "token":
+		ok["requests"] = requests
+	case "token", "token_fail":
 		ask <- c.Token
-	case "token_fail":
-		ask <- ""
 	case "close":
-		return nil, client.Close()
+		err = client.Close()
 	case "wait_state":
-		d.waitState(c.Client, longcall.ConnectionState(c.State))
+		for state := range client.States(ctx) {
+			if state.Name == c.State {
+				break
+			}
+		}
 	case "consume":
-		d.consume(c)
+		d.locked(func() { d.taking[c.Handle] = c; d.changed.Broadcast() })
 	case "reset", "bye":
-		return object{"leaks": d.reset()}, nil
+		ok["leaks"] = d.reset()
 	default:
-		return nil, errUsage
+		err = errUsage
 	}
-	return nil, nil
+	return ok, err
 }
 
-func (d *driver) submit(ctx context.Context, client *longcall.Client, c command) error {
-	handle, err := client.Submit(ctx, c.Action, payload(c), requestOptions(c)...)
-	if err != nil {
-		return err
+func (d *driver) connect(ctx context.Context, c command) error {
+	token := longcall.WithToken(c.Token)
+	if c.Token == "" {
+		token = longcall.WithToken(func(ctx context.Context, reason longcall.TokenReason) (string, error) {
+			answer, ask := make(chan string, 1), 0
+			d.locked(func() { d.asks++; ask = d.asks; d.tokens[ask] = answer })
+			d.emit("token.needed", object{"client": c.Client, "ask": ask, "reason": reason}, nil)
+			select {
+			case token := <-answer: // "": the runner says no, and so does the SDK
+				return token, nil
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		})
 	}
-	d.keep(c.Handle, handle)
-	d.emit("handle.acknowledged", object{"handle": c.Handle, "request_id": handle.ID()})
-	return d.follow(ctx, c.Handle, handle)
-}
-
-func (d *driver) call(ctx context.Context, client *longcall.Client, c command) error {
-	options := []longcall.CallOption{
-		longcall.OnProgress(func(p longcall.Progress) { d.show(c.Handle, p) }),
-		longcall.OnChunk(func(chunk longcall.Chunk) { d.show(c.Handle, chunk) }),
-	}
-	for _, option := range requestOptions(c) {
-		options = append(options, option)
-	}
-	result, err := client.Call(ctx, c.Action, payload(c), options...)
+	tuned := func(name string) time.Duration { return millis(c.Tuning[name]) }
+	client, err := longcall.Connect(ctx, c.URL, token,
+		longcall.WithStateFunc(func(s longcall.State) { d.emit("connection.state", object{"client": c.Client}, s) }),
+		longcall.WithAnnouncementFunc(func(a longcall.Announcement) { d.emit("announcement", object{"client": c.Client}, a) }),
+		longcall.WithBackoff(tuned("backoff_initial_ms"), tuned("backoff_max_ms")),
+		longcall.WithTimeouts(tuned("connect_timeout_ms"), 0),
+		longcall.WithQueueLimits(int(c.Tuning["queue_max_requests"]), 0))
 	if err == nil {
-		d.emit("handle.result", object{"handle": c.Handle, "result": result})
+		d.locked(func() { d.clients[c.Client] = client })
 	}
 	return err
 }
 
+func requestOptions(c command) []longcall.RequestOption {
+	options := []longcall.RequestOption{longcall.WithID(c.RequestID), longcall.WithMetadata(c.Metadata),
+		longcall.WithDeadline(millis(c.DeadlineMs)), longcall.WithDelay(millis(c.DelayMs))}
+	if c.Priority != nil {
+		options = append(options, longcall.WithPriority(*c.Priority))
+	}
+	return options
+}
+
+func (d *driver) submit(ctx context.Context, client *longcall.Client, c command) (json.RawMessage, error) {
+	handle, err := client.Submit(ctx, c.Action, c.Payload, requestOptions(c)...)
+	if err != nil {
+		return nil, err
+	}
+	d.locked(func() { d.handles[c.Handle] = handle })
+	d.emit("handle.acknowledged", object{"handle": c.Handle, "request_id": handle.ID()}, nil)
+	return d.follow(ctx, c.Handle, handle)
+}
+
 // follow reads the events beside the wait for the result.
-func (d *driver) follow(ctx context.Context, name string, handle *longcall.RequestHandle) error {
-	d.start(name, func() error {
+func (d *driver) follow(ctx context.Context, name string, handle *longcall.RequestHandle) (json.RawMessage, error) {
+	d.run(func() {
 		end := object{"handle": name}
 		for event, err := range handle.Events(ctx) {
 			if err != nil {
 				end["err"] = described(err)
 				break
 			}
-			d.take(name)
+			var pause int64
+			d.locked(func() {
+				for d.taking[name].How == "stop" {
+					d.changed.Wait()
+				}
+				pause = d.taking[name].EveryMs
+			})
+			time.Sleep(millis(pause))
 			d.show(name, event)
 		}
-		d.emit("handle.end", end)
-		return nil
+		d.emit("handle.end", end, nil)
 	})
-	result, err := handle.Result(ctx)
-	if err == nil {
-		d.emit("handle.result", object{"handle": name, "result": result})
-	}
-	return err
+	return handle.Result(ctx)
 }
 
-func (d *driver) start(name string, work func() error) {
+// show tells of a Status, Progress or Chunk under its name.
+func (d *driver) show(handle string, event longcall.Event) {
+	_, kind, _ := strings.Cut(fmt.Sprintf("%T", event), ".")
+	d.emit("handle."+strings.ToLower(kind), object{"handle": handle}, event)
+}
+
+func (d *driver) run(work func()) {
 	d.running.Add(1)
-	go func() {
-		defer d.running.Done()
-		if err := work(); err != nil {
-			d.emit("handle.error", object{"handle": name, "err": described(err)})
+	go func() { defer d.running.Done(); work() }()
+}
+
+// start works on a handle, and tells what comes of it.
+func (d *driver) start(handle string, work func() (json.RawMessage, error)) {
+	d.run(func() {
+		if result, err := work(); err != nil {
+			d.emit("handle.error", object{"handle": handle, "err": described(err)}, nil)
+		} else {
+			d.emit("handle.result", object{"handle": handle, "result": result}, nil)
 		}
-	}()
+	})
 }
 
-func (d *driver) keep(name string, handle *longcall.RequestHandle) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.handles[name] = handle
-}
-
-// reset closes every client, and looks for what is left behind.
-func (d *driver) reset() []string {
+// reset closes every client, and returns the goroutines of the SDK that are left behind.
+func (d *driver) reset() (leaks []string) {
 	d.mu.Lock()
 	clients := d.clients
 	d.forget()
-	d.changed.Broadcast()
 	d.mu.Unlock()
 	for _, client := range clients {
 		_ = client.Close()
 	}
 	d.running.Wait() // every wait of a closed client has ended
-	leaks := leftBehind()
-	for range 40 { // a goroutine that has done its work may still be seen
+	for range 40 {   // a goroutine that has done its work may still be seen
+		stacks := make([]byte, 1<<20)
+		leaks = strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
+		leaks = slices.DeleteFunc(leaks, func(stack string) bool { return !ours.MatchString(stack) })
 		if len(leaks) == 0 {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
-		leaks = leftBehind()
 	}
 	return leaks
 }
 
-// leftBehind returns the goroutines of the SDK.
-func leftBehind() []string {
-	leaks := []string{}
-	stacks := make([]byte, 1<<20)
-	for _, stack := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-		if strings.Contains(stack, "longcall/sdk-go.") || strings.Contains(stack, "coder/websocket") {
-			leaks = append(leaks, stack)
-		}
+// described returns an error by the driver protocol.
+func described(err error) object {
+	fields := object{"kind": "other", "message": err.Error()}
+	switch e := err.(type) {
+	case *longcall.Error:
+		fields = asObject(e)
+		fields["kind"] = "request"
+	case *longcall.CloseError:
+		fields["kind"], fields["outcome_unknown"] = "connection_closed", e.OutcomeUnknown
+	case *longcall.ConfigurationError:
+		fields["kind"] = "configuration"
+	case *longcall.WaitError:
+		fields["kind"] = "wait_timeout"
 	}
-	return leaks
+	if errors.Is(err, longcall.ErrQueueFull) {
+		fields["kind"] = "queue_full"
+	} else if err == errUsage {
+		fields["kind"] = "usage"
+	}
+	return fields
 }
+
+// asObject returns what the SDK gave as its JSON object, whose names are those of the wire; nil of nil.
+func asObject(given any) (fields object) {
+	text, _ := json.Marshal(given)
+	_ = json.Unmarshal(text, &fields)
+	return fields
+}
+
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
