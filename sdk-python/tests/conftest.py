@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -41,3 +42,14 @@ def fast() -> dict[str, float]:
 def front(request: pytest.FixtureRequest) -> Connect:
     """`connect` of either front end, with the names of the one for asyncio."""
     return FRONTS[request.param]
+
+
+@pytest.fixture
+def command_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the command: a token, and nothing else of whoever runs the tests."""
+    for name in ("URL", "TOKEN", "PROFILE", "CONFIG"):
+        monkeypatch.delenv(f"LONGCALL_{name}", raising=False)
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+    monkeypatch.setenv("LONGCALL_TOKEN", "secret")

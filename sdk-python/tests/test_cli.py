@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib.util
 import json
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from peer import Peer, Talk
+from command_line import begun, command
+from peer import Peer
 from scripted import (
     acknowledgment,
     chunk,
@@ -30,24 +27,7 @@ from test_download import FileServer
 from longcall.cli import main
 from longcall.cli.exits import Exit
 
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LONGCALL_TOKEN", "secret")
-    monkeypatch.delenv("LONGCALL_URL", raising=False)
-
-
-def command(peer: Peer, *arguments: str) -> asyncio.Task[int]:
-    """Starts the command beside the test's own loop."""
-    return asyncio.create_task(asyncio.to_thread(main, [*arguments, "--url", peer.url]))
-
-
-async def begun(peer: Peer) -> tuple[Talk, str]:
-    """Welcomes the command, takes its request and acknowledges it."""
-    talk = await peer.welcome()
-    request = await talk.expect("request")
-    await talk.send(acknowledgment(request["id"]), processing(request["id"], 2))
-    return talk, request["id"]
+pytestmark = pytest.mark.usefixtures("command_environment")
 
 
 async def test_call_prints_the_result_on_stdout_and_progress_on_stderr(
@@ -76,7 +56,13 @@ async def test_call_in_json_prints_one_line_and_nothing_else(
     await talk.send({"type": "response", "request_id": request["id"], "result": None})
     assert await call == Exit.COMPLETED
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"id": request["id"], "status": "completed", "result": None}
+    assert json.loads(out) == {
+        "type": "result",
+        "id": request["id"],
+        "index": 0,
+        "outcome": "completed",
+        "result": None,
+    }
     assert err == ""
 
 
@@ -95,8 +81,9 @@ async def test_exit_code_is_by_the_outcome(
     talk, rid = await begun(peer)
     await talk.send(failure(code, request_id=rid, seq=3, details=details))
     assert await call == expected
-    error = json.loads(capsys.readouterr().out)["error"]
-    assert (error["code"], error["details"]) == (code, details)
+    line = json.loads(capsys.readouterr().out)
+    assert (line["type"], line["outcome"]) == ("error", expected.outcome)
+    assert (line["error"]["code"], line["error"]["details"]) == (code, details)
 
 
 async def test_timeout_says_how_to_come_back(
@@ -119,10 +106,12 @@ async def test_watch_prints_chunks_as_they_come(
     await talk.send(chunk("job", 3, ["a"]), complete("job", 4, 1))
     assert await watch == Exit.COMPLETED
     lines = capsys.readouterr().out.splitlines()
-    assert [json.loads(line) for line in lines] == [
-        ["a"],
-        {"id": "job", "status": "completed", "result": 1},
-    ]
+    start = {"id": "job", "index": 0}
+    queued, begun, piece, end = map(json.loads, lines)
+    assert (queued["type"], queued["status"]) == ("status", "queued")
+    assert (begun["status"], begun["chunks_kept_to"]) == ("processing", 0)
+    assert piece == {"type": "chunk", **start, "seq": 3, "attempt": 1, "data": ["a"]}
+    assert end == {"type": "result", **start, "outcome": "completed", "result": 1}
 
 
 async def test_submit_prints_the_id_and_result_waits_for_it(
@@ -156,7 +145,8 @@ async def test_list_prints_a_line_for_each_request(
     )
     assert await listing == Exit.COMPLETED
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["b", "a"]
+    assert [line.split("\t")[0] for line in lines] == ["b", "a"]
+    assert [line.split("\t")[2] for line in lines] == ["processing", "queued"]
 
 
 async def test_cancel_tells_that_the_server_has_taken_it(
@@ -221,8 +211,13 @@ async def test_refused_token_exits_5(peer: Peer, capsys: pytest.CaptureFixture[s
         ["call", "x", "@no-such-file"],
         ["call", "x", "--deadline", "0"],
         ["call", "x", "--metadata", "no-value"],
+        ["call", "x", "--metadata", "=no-key"],
+        ["call", "x", "--priority", "10"],
+        ["call", "x", "--parallel", "0"],
+        ["call", "x", "--lines", "no-such-file"],
         ["call", "x", "--download", "no-such-folder"],
         ["list", "--limit", "0"],
+        ["list", "--lim", "1"],
         ["fly"],
     ],
 )
@@ -232,11 +227,43 @@ def test_wrong_command_line_exits_2(arguments: list[str]) -> None:
     assert caught.value.code == Exit.USAGE
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["call", "x", "1", "2", "--id", "one"], "--id is the id of one request"),
+        (["watch", "a", "--events"], "--events needs --json"),
+    ],
+)
+def test_words_that_do_not_go_together_exit_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main([*arguments, "--url", "ws://127.0.0.1:1"]) == Exit.USAGE
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["1e400"], "(at /payload)"),
+        (["1", "--id", "bad id"], "(at /id)"),
+        (["1", "--metadata", f"k={'x' * 600}"], "(at /metadata/k)"),
+    ],
+)
+async def test_what_the_protocol_cannot_carry_is_not_sent_and_exits_2(
+    peer: Peer, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    call = command(peer, "call", "report", *arguments)
+    talk = await peer.welcome()
+    assert await call == Exit.USAGE
+    assert await talk.closed() == 1000
+    assert words in capsys.readouterr().err
+
+
 def test_wrong_address_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--url", "https://example.com"]) == Exit.USAGE
-    with pytest.raises(SystemExit) as caught:
-        main(["list"])
-    assert caught.value.code == Exit.USAGE
+    assert "not an address like wss://host" in capsys.readouterr().err
+    assert main(["list"]) == Exit.USAGE
+    assert "which server?" in capsys.readouterr().err
 
 
 def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,63 +274,12 @@ def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(str(code.value) in out for code in Exit)
 
 
-def test_without_rich_it_says_how_to_install_it(
+def test_without_the_extra_it_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "rich" else there(name)
+    )
     assert main(["list"]) == Exit.USAGE
-    assert "longcall[cli]" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-async def test_on_a_terminal_a_bar_moves_and_the_result_still_goes_to_the_pipe(
-    peer: Peer,
-) -> None:
-    terminal, ours = os.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "longcall.cli", "call", "report", "--url", peer.url,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=ours,
-        env={**os.environ, "LONGCALL_TOKEN": "secret", "TERM": "xterm"},
-    )  # fmt: skip
-    os.close(ours)
-    shown = b""
-    try:
-        talk, rid = await begun(peer)
-        await talk.send(progress(rid, 1, 1, percentage=25, message="a [quarter]"))
-        while b"a [quarter]" not in shown:
-            shown += await asyncio.to_thread(os.read, terminal, 4096)
-        await talk.send(complete(rid, 3, [1]))
-        out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        os.close(terminal)
-    assert process.returncode == Exit.COMPLETED
-    assert json.loads(out) == [1]
-
-
-@pytest.mark.slow
-async def test_ctrl_c_detaches_and_says_how_to_come_back(peer: Peer) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "longcall.cli", "call", "report", "--id", "job", "--url", peer.url,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "LONGCALL_TOKEN": "secret"},
-    )  # fmt: skip
-    try:
-        talk, _ = await begun(peer)
-        assert process.stderr is not None
-        while b"processing" not in await process.stderr.readline():
-            pass
-        process.send_signal(signal.SIGINT)
-        await talk.expect("detach", request_id="job")
-        _, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == Exit.INTERRUPTED
-    assert b"come back: longcall watch job" in err
-    assert b"Traceback" not in err
+    assert "needs rich: pip install 'longcall[cli]'" in capsys.readouterr().err

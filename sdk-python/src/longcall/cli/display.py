@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person sees on standard error while a request runs."""
+"""What a person sees on standard error while requests run: lines, or nothing at all."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-from ..events import Chunk, ClientState, Event, Status
-from ..events import Progress as ProgressEvent
+from ..events import Chunk, ClientState, Event, Progress, Status
+from .exits import Exit
+from .jobs import Job
+from .words import clean, state_text
 
 
 class Display(Protocol):
@@ -26,40 +27,30 @@ class Display(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
 
-    def event(self, event: Event) -> None: ...
+    def begin(self, jobs: list[Job]) -> None:
+        """These requests are what is shown."""
+
+    def start(self, job: Job) -> None:
+        """It is being sent, or asked for."""
+
+    def event(self, job: Job, event: Event) -> None: ...
+
+    def end(self, job: Job, exit: Exit, words: str = "") -> None:
+        """It has ended, or is left; the words say it better than the outcome."""
 
     def state(self, state: ClientState) -> None: ...
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Something that is said even when progress is not shown."""
 
-    def finish(self) -> None:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
         """Gets out of the way of what is printed on standard output."""
-
-
-def display_for(*, is_quiet: bool, prints_meanwhile: bool) -> Display:
-    """Returns a live bar on a terminal, plain lines elsewhere, nothing when it must be quiet.
-
-    A bar and lines that are printed meanwhile would overwrite each other.
-    """
-    if is_quiet:
-        return Quiet()
-    return Live() if sys.stderr.isatty() and not prints_meanwhile else Plain()
-
-
-def state_text(state: ClientState) -> str:
-    """Returns a state in words; empty when all is well."""
-    match state.name:
-        case "reconnecting":
-            why = f" ({state.reason})" if state.reason else ""
-            return f"connection lost{why}; next try in {state.retry_in or 0:.1f} s"
-        case "draining":
-            return "the server restarts; moving over"
-        case _:
-            return ""
+        yield
 
 
 class Quiet:
-    """Shows nothing."""
+    """Shows no progress."""
 
     def __enter__(self) -> Self:
         return self
@@ -67,106 +58,65 @@ class Quiet:
     def __exit__(self, *error: object) -> None:
         return None
 
-    def event(self, event: Event) -> None:
+    def begin(self, jobs: list[Job]) -> None:
+        pass
+
+    def start(self, job: Job) -> None:
+        pass
+
+    def event(self, job: Job, event: Event) -> None:
+        pass
+
+    def end(self, job: Job, exit: Exit, words: str = "") -> None:
         pass
 
     def state(self, state: ClientState) -> None:
         pass
 
     def note(self, text: str) -> None:
-        pass
+        print(text, file=sys.stderr, flush=True)
 
-    def finish(self) -> None:
-        pass
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        yield
 
 
 class Plain(Quiet):
     """One line for each thing that happens, and for each full percent of progress."""
 
     def __init__(self) -> None:
-        self._shown: tuple[int, int | None, str | None] | None = None
+        self._shown: dict[Job, tuple[int, int | None, str | None]] = {}
+        self._has_many = False
 
-    def event(self, event: Event) -> None:
+    def begin(self, jobs: list[Job]) -> None:
+        self._has_many = len(jobs) > 1
+
+    def start(self, job: Job) -> None:
+        if job.label != job.id:
+            self._line(job, f"request {job.id}")
+
+    def event(self, job: Job, event: Event) -> None:
         match event:
             case Status(status=status, attempt=attempt, error=error):
-                why = f": {error.code} {error.message}" if error is not None else ""
-                self.note(f"{status}{f', attempt {attempt}' if attempt else ''}{why}")
-            case ProgressEvent(attempt=attempt, percentage=percentage, message=message):
+                why = f": {error.code} {clean(error.message)}" if error is not None else ""
+                self._line(job, f"{clean(status)}{f', attempt {attempt}' if attempt else ''}{why}")
+            case Progress(attempt=attempt, percentage=percentage, message=message):
                 percent = None if percentage is None else int(percentage)
-                if (attempt, percent, message) != self._shown:
-                    self._shown = attempt, percent, message
-                    self.note(" ".join(_parts(percent, message)))
+                if (attempt, percent, message) != self._shown.get(job):
+                    self._shown[job] = attempt, percent, message
+                    share = None if percent is None else f"{percent} %"
+                    self._line(job, " ".join(filter(None, (share, clean(message or "")))))
             case Chunk():
                 pass
+
+    def end(self, job: Job, exit: Exit, words: str = "") -> None:
+        self._shown.pop(job, None)
+        if self._has_many and exit is Exit.COMPLETED:  # why others ended is a note
+            self._line(job, exit.outcome)
 
     def state(self, state: ClientState) -> None:
         if text := state_text(state):
             self.note(text)
 
-    def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-
-def _parts(percent: int | None, message: str | None) -> list[str]:
-    return [part for part in (None if percent is None else f"{percent} %", message) if part]
-
-
-class Live:
-    """A bar that moves."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            SpinnerColumn(),
-            # What handlers and servers say is text and no markup.
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %", markup=False),
-            TextColumn("{task.fields[chunks]}", markup=False),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-            # Otherwise what is printed for a pipe would land on the terminal.
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._task = self._progress.add_task("connecting", total=None, chunks="")
-        self._words = "connecting"
-        self._chunks: list[int] = []
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
-
-    def event(self, event: Event) -> None:
-        match event:
-            case Status(status="processing", chunks_kept_to=kept):
-                self._chunks = [seq for seq in self._chunks if seq <= kept]
-                self._show("processing")
-            case Status(status=status, error=error):
-                self._show(status if error is None else f"{status} after {error.code}")
-            case ProgressEvent(percentage=percentage, message=message):
-                if percentage is not None:
-                    self._progress.update(self._task, total=100, completed=percentage)
-                if message:
-                    self._show(message)
-            case Chunk(seq=seq):
-                self._chunks.append(seq)
-        if self._chunks:
-            self._progress.update(self._task, chunks=f"{len(self._chunks)} chunks")
-
-    def state(self, state: ClientState) -> None:
-        self._progress.update(self._task, description=state_text(state) or self._words)
-
-    def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def finish(self) -> None:
-        self._progress.stop()
-
-    def _show(self, words: str) -> None:
-        self._words = words
-        self._progress.update(self._task, description=words)
+    def _line(self, job: Job, text: str) -> None:
+        self.note(f"{clean(job.label)}: {text}" if self._has_many else text)

@@ -1,244 +1,200 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each command of `longcall` does."""
+"""One run of `longcall` that talks to a server: connects, follows its requests, tells the end."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import logging
-import os
-import sys
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
 
 from pydantic import JsonValue
 
 from ..asyncio import Client, RequestHandle, connect
-from ..errors import (
-    DownloadError,
-    LongcallError,
-    RequestError,
-    WaitTimeout,
-)
-from ..events import Chunk, ClientState, Download, RequestSummary
-from ..identifiers import new_request_id
-from ..options import Options
-from .arguments import parser
-from .display import Display, display_for
-from .exits import Exit, exit_of
+from ..errors import ConnectionClosed, DownloadError, LongcallError, WaitTimeout
+from ..events import ClientState, Download
+from ..options import Options, TokenReason
+from .display import Display
+from .exits import Exit, exit_of, exit_of_all
+from .jobs import Job
+from .printer import Printer
+from .settings import Settings, ask
+from .words import clean, error_text
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Reads the command line and does what it says; returns the exit code."""
-    options = parser().parse_args(arguments)
-    logging.getLogger("longcall").setLevel(logging.CRITICAL)  # the display says it better
-    if getattr(options, "id", "") is None:
-        options.id = new_request_id()  # known here, so that Ctrl-C can name it
-    display = display_for(is_quiet=options.json, prints_meanwhile=getattr(options, "chunks", False))
-    program = Program(options, display)
-    try:
-        with display:
-            code = asyncio.run(program.run())
-    except KeyboardInterrupt:
-        program.say_how_to_come_back("interrupted")
-        return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Who read our output has gone; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
-    return code
-
-
-class NotReachable(Exception):
+class NotReachable(LongcallError):
     """Raised when the first connection is not there in time."""
 
 
 class Program:
-    """One run of the command."""
+    """Follows requests, shows how they go, and knows how each of them ended."""
 
-    def __init__(self, options: argparse.Namespace, display: Display) -> None:
-        self._options = options
-        self._display = display
-        self._was_sent = False
-        self._last_trouble = ""
-
-    async def run(self) -> Exit:
-        """Does the command; errors become words and exit codes."""
-        commands: dict[str, Callable[[Client], Awaitable[None]]] = {
-            "call": self._call,
-            "submit": self._submit,
-            "watch": self._watch,
-            "result": self._result,
-            "list": self._list,
-            "cancel": self._cancel,
-        }
-        try:
-            async with self._connected() as client:
-                await commands[self._options.command](client)
-        except NotReachable as trouble:
-            return self._fail(Exit.UNREACHABLE, str(trouble), None)
-        except WaitTimeout as error:
-            self.say_how_to_come_back(str(error))
-            return self._fail(Exit.TIMEOUT, "", error)
-        except LongcallError as error:
-            return self._fail(exit_of(error), str(error), error)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            return self._fail(Exit.FAILED, str(error), None)
-        return Exit.COMPLETED
+    def __init__(
+        self, options: argparse.Namespace, settings: Settings, display: Display, printer: Printer
+    ) -> None:
+        self.options = options
+        self.display = display
+        self.printer = printer
+        self._settings = settings
+        self.jobs: list[Job] = []
+        self._trouble = ""
+        self._token_trouble = ""
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Client]:
-        options = self._options
+    async def connected(self) -> AsyncIterator[Client]:
+        """Gives a client whose first connection is there.
+
+        Raises:
+            NotReachable: It is not there within the time for it.
+            ConnectionClosed: The server does not let this token in.
+        """
+        settings = self._settings
         client = connect(
-            options.url,
-            os.environ.get("LONGCALL_TOKEN") or None,
+            settings.url,
+            self._token if callable(settings.token) else settings.token,
             options=Options(user_agent="longcall-cli"),
             on_state=self._on_state,
         )
         async with client:
             try:
-                await client.ready(timeout=options.connect_timeout)
+                await client.ready(timeout=settings.connect_timeout)
             except WaitTimeout:
-                trouble = f": {self._last_trouble}" if self._last_trouble else ""
-                raise NotReachable(f"no connection to {options.url}{trouble}") from None
+                why = self._token_trouble or self._trouble
+                raise NotReachable(
+                    f"no connection to {settings.url}{f': {clean(why)}' if why else ''}"
+                ) from None
             yield client
+
+    async def _token(self, reason: TokenReason) -> str:
+        try:
+            return await ask(self._settings.token, reason) or ""
+        except LongcallError as error:
+            self._token_trouble = str(error)  # the client tells its kind only
+            raise
 
     def _on_state(self, state: ClientState) -> None:
         if state.reason:
-            self._last_trouble = state.reason
-        self._display.state(state)
+            self._trouble = state.reason
+        self.display.state(state)
 
-    def say_how_to_come_back(self, what: str) -> None:
-        """Tells where a request is to be found that goes on."""
-        request_id = getattr(self._options, "id", None)
-        if request_id is None:
-            return
-        self._display.note(what)
-        if self._was_sent:
-            self._display.note(f"the request goes on; come back: longcall watch {request_id}")
+    async def beside(self, work: Callable[[Job], Awaitable[None]], parallel: int) -> Exit:
+        """Does the work of each request, so many at once; returns the exit code for all."""
+        turns = asyncio.Semaphore(parallel)
+        is_pipe_broken = False
 
-    def _fail(self, code: Exit, text: str, error: LongcallError | None) -> Exit:
-        if self._options.json:
-            self._print_json(status=code.name.lower(), error=_error_fields(error, text))
-        elif text:
-            self._display.note(f"longcall: {text}")
-        return code
+        async def one(job: Job) -> None:
+            async with turns, self._ending(job):
+                self.display.start(job)
+                job.is_sent = True
+                await work(job)
 
-    # Commands.
-
-    async def _call(self, client: Client) -> None:
-        options = self._options
-        self._display.note(f"request {options.id}")
-        self._was_sent = True
-        result = await client.call(
-            options.action,
-            options.payload,
-            on_progress=self._display.event,
-            on_chunk=self._on_chunk,
-            on_status=self._display.event,
-            timeout=options.timeout,
-            **self._request_fields(),
-        )
-        await self._show_result(client.attach(options.id), result)
-
-    async def _submit(self, client: Client) -> None:
-        options = self._options
-        self._was_sent = True
-        handle = await client.submit(
-            options.action, options.payload, timeout=options.timeout, **self._request_fields()
-        )
-        self._display.finish()
-        if options.json:
-            self._print_json(status="finished" if handle.is_finished else "submitted")
-        else:
-            print(handle.id)
-
-    def _request_fields(self) -> dict[str, Any]:
-        options = self._options
-        return {
-            "id": options.id,
-            "deadline": options.deadline,
-            "delay": options.delay,
-            "priority": options.priority,
-            "metadata": dict(options.metadata) if options.metadata else None,
-        }
-
-    async def _watch(self, client: Client) -> None:
-        self._was_sent = True
-        handle = client.attach(self._options.id)
         try:
-            async with asyncio.timeout(self._options.timeout):
-                async with aclosing(aiter(handle)) as events:
-                    async for event in events:
-                        if isinstance(event, Chunk):
-                            self._on_chunk(event)
-                        else:
-                            self._display.event(event)
-        except TimeoutError:
-            raise WaitTimeout(handle.id, acknowledged=True) from None
-        await self._show_result(handle, await handle.result())
+            async with asyncio.TaskGroup() as group:
+                for job in self.jobs:
+                    group.create_task(one(job))
+        except* BrokenPipeError:
+            is_pipe_broken = True
+        if is_pipe_broken:
+            raise BrokenPipeError
+        return exit_of_all(job.exit for job in self.jobs if job.exit is not None)
 
-    async def _result(self, client: Client) -> None:
-        self._was_sent = True
-        handle = client.attach(self._options.id)
-        await self._show_result(handle, await handle.result(timeout=self._options.timeout))
+    async def follow(self, client: Client, job: Job) -> None:
+        """Follows one request to its end: its events, its result, its file."""
+        handle = await job.start(client)
+        job.is_stored = True
+        async with aclosing(aiter(handle)) as events:
+            async for event in events:
+                self.display.event(job, event)
+                self.printer.event(job, event)
+        result = await handle.result()
+        download = await self._download(handle, result)
+        self.complete(job)
+        self.printer.result(job, result, download)
 
-    async def _list(self, client: Client) -> None:
-        options = self._options
-        self._display.finish()
-        shown = 0
-        requests = client.requests(
-            status=options.status, action=options.action, page_size=min(options.limit, 200)
-        )
-        async with aclosing(requests):
-            async for request in requests:
-                print(
-                    json.dumps(_summary_fields(request), ensure_ascii=False)
-                    if options.json
-                    else _summary_line(request)
-                )
-                shown += 1
-                if shown == options.limit:
-                    break
-        if not shown:
-            self._display.note("no requests")
+    @asynccontextmanager
+    async def _ending(self, job: Job) -> AsyncIterator[None]:
+        """Whatever ends a request otherwise than well is told, and ends no other."""
+        try:
+            async with asyncio.timeout(self.options.timeout) as patience:
+                yield
+        except TimeoutError as error:
+            if patience.expired():
+                self._fail(job, WaitTimeout(job.id, acknowledged=job.is_stored))
+                self.say_how_to_come_back([job])
+            else:
+                self._fail(job, error)
+        except BrokenPipeError:
+            raise
+        except (LongcallError, OSError) as error:
+            self._fail(job, error)
+            if isinstance(error, ConnectionClosed) and job.is_stored:
+                self.say_how_to_come_back([job])
 
-    async def _cancel(self, client: Client) -> None:
-        handle = client.attach(self._options.id)
-        await handle.cancel(self._options.reason, timeout=self._options.timeout)
-        if self._options.json:
-            self._print_json(status="cancel_requested")
-        else:
-            self._display.note(f"the server has taken the cancel of {handle.id}")
+    async def _download(self, handle: RequestHandle, result: JsonValue) -> Download | None:
+        folder = getattr(self.options, "download", None)
+        return None if folder is None else await handle.download(_file_of(result), folder)
 
-    # Output.
+    def complete(self, job: Job) -> None:
+        """All that was wanted of a request is there."""
+        job.exit = Exit.COMPLETED
+        self.display.end(job, job.exit)
 
-    def _on_chunk(self, event: Chunk) -> None:
-        if self._options.chunks:
-            print(json.dumps(event.data, ensure_ascii=False), flush=True)
-        self._display.event(event)
+    def _fail(self, job: Job, error: LongcallError | OSError) -> None:
+        """A request ended otherwise than well, or is not waited for any more."""
+        known = error if isinstance(error, LongcallError) else None
+        job.exit = Exit.FAILED if known is None else exit_of(known)
+        text = clean(str(error)) if known is None else error_text(known)
+        self.display.end(job, job.exit)
+        self.printer.failure(job, job.exit, known, text)
+        name = f"{clean(job.label)}: " if len(self.jobs) > 1 else ""
+        self.say_failure(f"{name}{text}")
 
-    async def _show_result(self, handle: RequestHandle, result: JsonValue) -> None:
-        download = None
-        if self._options.download is not None:
-            download = await handle.download(_file_of(result), self._options.download)
-        self._display.finish()
-        if self._options.json:
-            self._print_json(status="completed", result=result, **_download_fields(download))
+    def say_failure(self, text: str) -> None:
+        """For people; programs have their line on standard output."""
+        if not self.options.json:
+            self.display.note(f"longcall: {text}")
+
+    def explain(self, error: LongcallError) -> str:
+        """What ended the connection, in words, with what might help."""
+        text = error_text(error)
+        if isinstance(error, ConnectionClosed) and self._settings.token is None:
+            text += "; no token was given: LONGCALL_TOKEN, --token-file, or a profile"
+        return text
+
+    def begin(self, jobs: list[Job]) -> None:
+        """These are the requests of this run."""
+        self.jobs = jobs
+        self.display.begin(jobs)
+
+    def interrupted(self, exit: Exit) -> None:
+        """Somebody ended this program: what was sent goes on, and is said to."""
+        left = [job for job in self.jobs if job.exit is None]
+        for job in left:
+            job.exit = exit
+            self.display.end(job, exit, "goes on" if job.is_sent else "not sent")
+            self.printer.failure(job, exit, None, exit.outcome)
+        self.say_how_to_come_back(left)
+
+    def say_how_to_come_back(self, jobs: list[Job]) -> None:
+        """Tells the command that finds again what goes on without us."""
+        sent = [job for job in jobs if job.is_sent]
+        if unsent := len(jobs) - len(sent):
+            self.display.note(f"{_requests(unsent)} not sent")
+        if not sent:
             return
-        print(json.dumps(result, ensure_ascii=False, indent=2), flush=True)
-        if download is not None:
-            self._display.note(f"{download.path} ({download.size} bytes)")
-            self._display.note(f"sha256 {download.sha256}")
+        are_known = all(job.is_stored for job in sent)
+        several = len(sent) > 1
+        if are_known:
+            text = "the requests go on" if several else "the request goes on"
+        else:
+            text = "what has reached the server goes on"
+        words = ["longcall", "watch", *(job.id for job in sent), *self._settings.words]
+        self.display.note(f"{text}; come back: {shlex.join(words)}")
 
-    def _print_json(self, **fields: Any) -> None:
-        request_id = getattr(self._options, "id", None)
-        start = {} if request_id is None else {"id": request_id}
-        print(json.dumps({**start, **fields}, ensure_ascii=False), flush=True)
+
+def _requests(count: int) -> str:
+    return "1 request was" if count == 1 else f"{count} requests were"
 
 
 def _file_of(result: JsonValue) -> str:
@@ -249,43 +205,3 @@ def _file_of(result: JsonValue) -> str:
     if not isinstance(file, str):
         raise DownloadError("the result names no file")
     return file
-
-
-def _download_fields(download: Download | None) -> dict[str, Any]:
-    if download is None:
-        return {}
-    return {"download": {"path": download.path, "size": download.size, "sha256": download.sha256}}
-
-
-def _error_fields(error: LongcallError | None, text: str) -> dict[str, Any]:
-    if isinstance(error, RequestError):
-        return {
-            "code": error.code,
-            "message": error.message,
-            "retryable": error.retryable,
-            "details": error.details,
-            "attempt": error.attempt,
-        }
-    name = "ConnectionFailed" if error is None else type(error).__name__
-    return {"code": name, "message": text or str(error)}
-
-
-def _summary_line(request: RequestSummary) -> str:
-    progress = request.progress
-    percentage = "" if progress is None or progress.percentage is None else progress.percentage
-    at = request.created_at.strftime("%Y-%m-%d %H:%M:%S")
-    share = f" {percentage:.0f} %" if percentage != "" else ""
-    return f"{request.id}  {at}  {request.status:<10}  {request.action}{share}"
-
-
-def _summary_fields(request: RequestSummary) -> dict[str, Any]:
-    return {
-        "id": request.id,
-        "action": request.action,
-        "status": request.status,
-        "attempt": request.attempt,
-        "created_at": request.created_at.isoformat(),
-        "updated_at": request.updated_at.isoformat(),
-        "last_seq": request.last_seq,
-        "percentage": request.progress.percentage if request.progress is not None else None,
-    }
