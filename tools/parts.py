@@ -183,7 +183,12 @@ def python(*arguments: str) -> Command:
 
 def mypy() -> Iterator[Command]:
     """Each package by itself: test modules of two packages may bear one name."""
-    for folder, roots in {**PYTHON_PACKAGES, "tools": (".", "tests")}.items():
+    others = {
+        # What it shares stands beside the other driver, which is called `driver` as well.
+        "conformance-tests/drivers/python-sync": (".", "../python"),
+        "tools": (".", "tests"),
+    }
+    for folder, roots in {**PYTHON_PACKAGES, **others}.items():
         bases = [os.path.normpath(f"{folder}/{root}") for root in roots]
         typed = bases[:1] if roots[0] == "." else bases
         cache = f".mypy_cache/{folder.replace('/', '-')}"
