@@ -32,9 +32,10 @@ TOX_ENVIRONMENTS = {
     "server": "server",
     "sdk-python": "sdk-python",
     "codegen": "codegen",
-    "conformance": "conformance-tests",
+    "conformance-tests": "conformance-tests",
     "examples": "server/examples",
 }
+SUITE = ROOT / "conformance-tests"
 # A part of its own: schedules by the thousand say nothing more in another environment.
 SIMULATION = "server/tests/simulation"
 # Another: its second half needs what the package's own environment does not have.
@@ -66,7 +67,7 @@ class Part:
 
 def all_parts() -> list[Part]:
     """Every part, in the order of the table: what fails soonest first."""
-    return [*checks(), *python_tests(), *javascript_tests(), *go_tests(), *conformance()]
+    return [*checks(), *python_tests(), *javascript_tests(), *go_tests(), *conformance(), *proofs()]
 
 
 def checks() -> Iterator[Part]:
@@ -131,19 +132,22 @@ def go_tests() -> Iterator[Part]:
 
 
 def conformance() -> Iterator[Part]:
-    """Every SDK and the reference server against the one suite; then the example programs."""
-    folder = ROOT / "conformance-tests"
-    suite = run("longcall-conformance", "run", "--junit", "out/junit.xml", cwd=folder)
+    """Every SDK and the reference server against the one suite."""
+    suite = run("longcall-conformance", "run", "--junit", "out/junit.xml", cwd=SUITE)
     yield Part("suite", "conformance", (suite,), wants=("node", "go"))
-    yield Part("suite, worker processes", "conformance", (conformance_of_workers(),))
+
+
+def proofs() -> Iterator[Part]:
+    """What the suite's pieces prove beyond it (docs/proofs.md), each in its short form."""
+    yield Part("suite, worker processes", "proofs", (conformance_of_workers(),))
     programs = run("pytest", "conformance-tests/programs")
-    yield Part("programs", "conformance", (programs,), wants=("node", "go"))
+    yield Part("programs", "proofs", (programs,), wants=("node", "go"))
     through = ("faults", "--requests", "300", "--jobs", "3")
-    faults = run("longcall-conformance", *through, cwd=folder)
-    yield Part("faults", "conformance", (faults,), wants=("node", "go"))
+    faults = run("longcall-conformance", *through, cwd=SUITE)
+    yield Part("faults", "proofs", (faults,), wants=("node", "go"))
     hostile = run("python", "conformance-tests/hostile/hostile.py", "--mutations", "10000")
-    yield Part("hostile", "conformance", (hostile,))
-    yield Part("chaos", "conformance", (chaos("kill", 5), chaos("worker", 3), chaos("term", 3)))
+    yield Part("hostile", "proofs", (hostile,))
+    yield Part("chaos", "proofs", (chaos("kill", 5), chaos("worker", 3), chaos("term", 3)))
 
 
 def chaos(mode: str, rounds: int) -> Command:
@@ -165,10 +169,15 @@ def conformance_of_workers() -> Command:
         "quick",
     )
     chosen = [word for group in groups for word in ("--only", f"server/{group}")]
-    driver = ("--driver", f"python={PYTHON} drivers/python/driver.py")
-    where = ("--server", "manifests/longcall-server-workers.yaml", "--out", "out/workers")
-    folder = ROOT / "conformance-tests"
-    return run("longcall-conformance", "run", *chosen, "--only", "e2e", *driver, *where, cwd=folder)
+    where = (
+        "--driver",
+        "python",
+        "--server",
+        "manifests/longcall-server-workers.yaml",
+        "--out",
+        "out/workers",
+    )
+    return run("longcall-conformance", "run", *chosen, "--only", "e2e", *where, cwd=SUITE)
 
 
 def run(program: str, *arguments: str, cwd: Path = ROOT) -> Command:

@@ -70,7 +70,7 @@ def set_up(parts: Sequence[Part], absent: Verdict, *, fast: bool) -> list[Result
     rows = [set_up_one("python packages", python_packages, Verdict.FAILED)]
     if any(needs.FUZZER in part.needs for part in parts):
         rows.append(set_up_one("fuzzing packages", fuzzing_packages, absent))
-    if not fast and any(part.group in {"test", "conformance"} for part in parts):
+    if not fast and any(part.group in {"test", "conformance", "proofs"} for part in parts):
         rows.append(set_up_one("debian packages", needs.install_debian_packages, absent))
     node_parts = [part for part in parts if "node" in part.needs + part.wants]
     if node_parts and not needs.missing_language("node"):
