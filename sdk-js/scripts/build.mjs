@@ -41,7 +41,7 @@ async function writeCommonModules() {
     outExtension: { ".js": ".cjs" },
   });
   for (const file of built(".cjs")) {
-    rewrite(file, file, /(require\("\.[^"]*)\.js"\)/g, '$1.cjs")');
+    rewrite(file, file, /((?:require|import)\("\.[^"]*)\.js"\)/g, '$1.cjs")');
   }
 }
 

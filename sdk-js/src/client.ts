@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import type {
+  ActionName,
+  ActionTypes,
+  IfUntyped,
+  Part,
+  PayloadAndOptions,
+  Untyped,
+} from "./actions.js";
 import { Connection, type Patience } from "./connection.js";
 import { ConfigurationError, ConnectionClosedError, WaitTimeoutError } from "./errors.js";
 import { type Announcement, type ClientState, type RequestSummary, summaryFrom } from "./events.js";
@@ -26,7 +34,7 @@ export interface RequestOptions {
   readonly priority?: number;
   /** Where a signed webhook goes at the end; hosts that the server allows only. Default: none. */
   readonly callbackUrl?: string;
-  /** The W3C trace context of the caller. Default: none. */
+  /** The W3C trace context of the caller. Default: what the client's option of this name gives. */
   readonly traceparent?: string;
 }
 
@@ -34,7 +42,16 @@ export interface RequestOptions {
 export interface SubmitOptions extends RequestOptions, Patience {}
 
 /** How a request is to be run, how long to wait for it, and what to tell meanwhile. */
-export interface CallOptions<Data = unknown> extends SubmitOptions, Callbacks<Data> {}
+export interface CallOptions<Data = unknown, Details = unknown>
+  extends SubmitOptions,
+    Callbacks<Data, Details> {}
+
+/** The handle of a request of a typed action. */
+export type HandleOf<Actions, Name extends keyof Actions> = RequestHandle<
+  Part<Actions, Name, "result">,
+  Part<Actions, Name, "chunk">,
+  Part<Actions, Name, "details">
+>;
 
 /** Which requests to list. */
 export interface RequestFilters {
@@ -50,8 +67,12 @@ export interface RequestFilters {
   readonly signal?: AbortSignal;
 }
 
-/** A client of a longcall server: one connection, kept up for as long as it is not closed. */
-export class Client {
+/**
+ * A client of a longcall server: one connection, kept up for as long as it is not closed.
+ *
+ * @typeParam Actions - the types of the actions by their names, see {@link connect}.
+ */
+export class Client<Actions = Untyped> {
   readonly #connection: Connection;
 
   /** @internal */
@@ -78,13 +99,22 @@ export class Client {
    * @throws WaitTimeoutError: `timeoutMs` ended. Sent or not, the error says; what was sent goes on.
    * @throws ConnectionClosedError: the client is closed for good.
    */
-  async call<Result = unknown, Data = unknown>(
-    action: string,
+  call<Result = unknown, Data = unknown, Details = unknown>(
+    action: IfUntyped<Actions, string>,
     payload?: unknown,
-    options: CallOptions<Data> = {},
-  ): Promise<Result> {
+    options?: CallOptions<Data, Details>,
+  ): Promise<Result>;
+  call<Name extends ActionName<Actions>>(
+    action: Name,
+    ...rest: PayloadAndOptions<
+      Part<Actions, Name, "payload">,
+      CallOptions<Part<Actions, Name, "chunk">, Part<Actions, Name, "details">>
+    >
+  ): Promise<Part<Actions, Name, "result">>;
+  async call(action: string, ...rest: unknown[]): Promise<unknown> {
+    const [payload, options = {}] = rest as [unknown?, CallOptions?];
     options.signal?.throwIfAborted();
-    const handle = this.#submit<Result, Data>(action, payload, options);
+    const handle = this.#submit(action, payload, options);
     try {
       const { onStatus, onProgress, onChunk } = options;
       if (!(onStatus || onProgress || onChunk)) return await handle.result(options);
@@ -109,13 +139,19 @@ export class Client {
    * @throws RequestError: it was refused.
    * @throws QueueFullError, WaitTimeoutError, ConnectionClosedError: as {@link call}.
    */
-  async submit<Result = unknown, Data = unknown>(
-    action: string,
+  submit<Result = unknown, Data = unknown, Details = unknown>(
+    action: IfUntyped<Actions, string>,
     payload?: unknown,
-    options: SubmitOptions = {},
-  ): Promise<RequestHandle<Result, Data>> {
+    options?: SubmitOptions,
+  ): Promise<RequestHandle<Result, Data, Details>>;
+  submit<Name extends ActionName<Actions>>(
+    action: Name,
+    ...rest: PayloadAndOptions<Part<Actions, Name, "payload">, SubmitOptions>
+  ): Promise<HandleOf<Actions, Name>>;
+  async submit(action: string, ...rest: unknown[]): Promise<RequestHandle> {
+    const [payload, options = {}] = rest as [unknown?, SubmitOptions?];
     options.signal?.throwIfAborted();
-    const handle = this.#submit<Result, Data>(action, payload, options);
+    const handle = this.#submit(action, payload, options);
     try {
       await handle.settled(options);
       return handle;
@@ -128,14 +164,21 @@ export class Client {
   /**
    * Gives the handle of a request that was submitted before, from anywhere.
    *
-   * That there is no such request is told by the handle: `NotFoundError`.
+   * That there is no such request is told by the handle: `NotFoundError`. Which action it is of, the
+   * caller says: `client.attach<"generate_report">(id)`; nobody checks that.
    *
    * @throws ValidationError: this is no id.
    * @throws ConnectionClosedError: the client is closed for good.
    */
-  attach<Result = unknown, Data = unknown>(id: string): RequestHandle<Result, Data> {
+  attach<Result = unknown, Data = unknown, Details = unknown>(
+    id: IfUntyped<Actions, string>,
+  ): RequestHandle<Result, Data, Details>;
+  attach<Name extends ActionName<Actions> = ActionName<Actions>>(
+    id: string,
+  ): HandleOf<Actions, Name>;
+  attach(id: string): RequestHandle {
     const { protocol } = this.#connection;
-    return new RequestHandle<Result, Data>(
+    return new RequestHandle(
       this.#connection,
       this.#connection.step((now) => protocol.attach(id, now)),
     );
@@ -219,14 +262,11 @@ export class Client {
     await this.#connection.close();
   }
 
-  #submit<Result, Data>(
-    action: string,
-    payload: unknown,
-    options: RequestOptions,
-  ): RequestHandle<Result, Data> {
+  #submit(action: string, payload: unknown, options: RequestOptions): RequestHandle {
+    const id = options.id ?? newRequestId();
     const message: RequestMessage = {
       type: "request",
-      id: options.id ?? newRequestId(),
+      id,
       action,
       ...defined({
         payload,
@@ -235,12 +275,12 @@ export class Client {
         delay_ms: options.delayMs,
         priority: options.priority,
         callback_url: options.callbackUrl,
-        traceparent: options.traceparent,
+        traceparent: options.traceparent ?? this.#connection.traceparent(action, id),
       }),
     };
     const { protocol } = this.#connection;
     const hasOwnId = options.id !== undefined;
-    return new RequestHandle<Result, Data>(
+    return new RequestHandle(
       this.#connection,
       this.#connection.step((now) => protocol.submit(message, hasOwnId, now)),
     );
@@ -257,10 +297,24 @@ export class Client {
  * await client.close();
  * ```
  *
+ * In TypeScript an application may say what its actions take and give:
+ *
+ * ```ts
+ * interface Actions {
+ *   generate_report: { payload: { format: "csv" | "pdf" }; result: Report; chunk: Row[] };
+ *   clean_up: { result: null };
+ * }
+ * const client = connect<Actions>(url, { token });
+ * ```
+ *
+ * @typeParam Actions - the types of the actions by their names. Default: any action, untyped.
  * @param url - the server's address, such as `wss://example.org/v1/connect`.
  * @throws ConfigurationError: the address or an option cannot be used, or there is no `WebSocket`.
  */
-export function connect(url: string | URL, options: ClientOptions = {}): Client {
+export function connect<Actions extends Record<keyof Actions, ActionTypes> = Untyped>(
+  url: string | URL,
+  options: ClientOptions = {},
+): Client<Actions> {
   const global = globalThis as { readonly WebSocket?: WebSocketConstructor };
   const WebSocket = options.webSocket ?? global.WebSocket;
   if (typeof WebSocket !== "function") {

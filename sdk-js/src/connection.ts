@@ -22,6 +22,9 @@ const SUBPROTOCOL = "longcall.v1";
 /** The longest time that a timer of JavaScript can wait for, about 24 days. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/** The longest `traceparent` of a request. */
+const MAX_TRACEPARENT = 256;
+
 /** How long a caller waits. Its end cancels nothing. PROTOCOL 9.3. */
 export interface Patience {
   /** Milliseconds after which a {@link WaitTimeoutError} is thrown. Default: never. */
@@ -78,6 +81,18 @@ export class Connection {
   /** True where a fresh token can be had. */
   get hasTokenSource(): boolean {
     return typeof this.#options.token === "function";
+  }
+
+  /** Asks the application for the trace context of a request. PROTOCOL 4.4.6, 9.9. */
+  traceparent(action: string, id: string): string | undefined {
+    try {
+      const context = this.#options.traceparent?.(action, id) || undefined;
+      if (context === undefined || [...context].length <= MAX_TRACEPARENT) return context;
+      this.warn("a trace context is left out: it is too long");
+    } catch (error) {
+      this.warn("the source of trace contexts threw", error);
+    }
+    return undefined;
   }
 
   /** Asks by HTTP. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Loaded when the first file is downloaded.
 import type { Connection } from "./connection.js";
 import { ConfigurationError, DownloadError, type LongcallError, requestError } from "./errors.js";
+import { Sha256 } from "./sha256.js";
 
 /** Downloads a file of a request over HTTP. PROTOCOL 8.6. */
 export async function download(
@@ -21,8 +23,30 @@ export async function download(
     await response.body?.cancel();
     response = await get(connection, url, await connection.token("unauthorized"), signal);
   }
-  if (response.ok) return response;
-  throw await failure(response, requestId);
+  if (!response.ok) throw await failure(response, requestId);
+  const digest = /^(?:W\/)?"([0-9a-f]{64})"$/i.exec(response.headers.get("etag") ?? "")?.[1];
+  if (digest === undefined || response.body === null) {
+    await response.body?.cancel();
+    throw new DownloadError(response.status, "the server announces no SHA-256 of the file");
+  }
+  return new Response(response.body.pipeThrough(check(digest.toLowerCase(), response.status)), {
+    headers: response.headers,
+  });
+}
+
+/** Hands bytes on, and fails at their end where they are not those that were announced. */
+function check(announced: string, status: number): TransformStream<Uint8Array, Uint8Array> {
+  const digest = new Sha256();
+  return new TransformStream({
+    transform(bytes, controller) {
+      digest.update(bytes);
+      controller.enqueue(bytes);
+    },
+    flush() {
+      if (digest.hex() === announced) return;
+      throw new DownloadError(status, `the file that came has not the SHA-256 ${announced}`);
+    },
+  });
 }
 
 function get(

@@ -8,7 +8,7 @@
  *     ├── DetachedError               the handle was detached by the application
  *     ├── WaitTimeoutError            the caller's patience ended; the request goes on
  *     ├── QueueFullError              too much already waits to be sent in this client
- *     ├── DownloadError               a file was not answered as a file
+ *     ├── DownloadError               what came is not the file that was asked for
  *     └── RequestError                a request or a question about one was refused, or failed
  *         ├── ValidationError         VALIDATION_ERROR
  *         ├── UnauthorizedError       UNAUTHORIZED
@@ -122,15 +122,16 @@ export class QueueFullError extends LongcallError {
   }
 }
 
-/** A file was answered by something that is neither a file nor an error of the server. */
+/** What came is not the file: something else answered, or its bytes are not those announced. */
 export class DownloadError extends LongcallError {
   override name = "DownloadError";
 
   constructor(
     /** The status of the HTTP response. */
     readonly status: number,
+    message = `the file was answered with HTTP status ${status}`,
   ) {
-    super(`the file was answered with HTTP status ${status}`);
+    super(message);
   }
 }
 

@@ -31,7 +31,7 @@ export interface Status {
 }
 
 /** The newest progress of an attempt. Older ones may have been left out. */
-export interface Progress {
+export interface Progress<Details = unknown> {
   readonly kind: "progress";
   readonly attempt: number;
   /** Grows within an attempt. */
@@ -39,7 +39,7 @@ export interface Progress {
   /** 0 to 100. */
   readonly percentage?: number;
   readonly message?: string;
-  readonly details?: unknown;
+  readonly details?: Details;
   readonly updatedAt: Date;
 }
 
@@ -52,10 +52,13 @@ export interface Chunk<Data = unknown> {
 }
 
 /** What the iterator of a handle yields; told apart by `kind`. */
-export type RequestEvent<Data = unknown> = Status | Progress | Chunk<Data>;
+export type RequestEvent<Data = unknown, Details = unknown> =
+  | Status
+  | Progress<Details>
+  | Chunk<Data>;
 
 /** How a request stands. */
-export interface RequestSummary {
+export interface RequestSummary<Details = unknown> {
   readonly id: string;
   readonly action: string;
   /** Open: a later version may send others. */
@@ -69,14 +72,14 @@ export interface RequestSummary {
   readonly cancelRequested: boolean;
   /** The dead request that this one repeats. */
   readonly requeuedFrom?: string;
-  readonly progress?: Progress;
+  readonly progress?: Progress<Details>;
   /** Until when a finished request and its log are kept. */
   readonly expiresAt?: Date;
 }
 
 /** A request as the server read it after it was asked. */
-export interface Snapshot<Result = unknown> {
-  readonly request: RequestSummary;
+export interface Snapshot<Result = unknown, Details = unknown> {
+  readonly request: RequestSummary<Details>;
   /** Of a completed request, where it fits a message. PROTOCOL 10.44. */
   readonly result?: Result;
   /** Of a failed or cancelled request. */

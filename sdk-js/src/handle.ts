@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Connection, Patience } from "./connection.js";
-import { download } from "./download.js";
 import { DetachedError, type LongcallError, WaitTimeoutError } from "./errors.js";
 import type { Chunk, Progress, RequestEvent, Snapshot, Status } from "./events.js";
 import type { EventReader } from "./protocol/reader.js";
 import type { Outcome, TrackedRequest } from "./protocol/request.js";
 
 /** What {@link Client.call} tells meanwhile. What a function throws is a warning, never more. */
-export interface Callbacks<Data = unknown> {
+export interface Callbacks<Data = unknown, Details = unknown> {
   readonly onStatus?: (event: Status) => unknown;
-  readonly onProgress?: (event: Progress) => unknown;
+  readonly onProgress?: (event: Progress<Details>) => unknown;
   readonly onChunk?: (event: Chunk<Data>) => unknown;
 }
 
@@ -31,8 +30,8 @@ export interface Callbacks<Data = unknown> {
  * An application that takes events slowly costs bounded memory: an iterator that holds as much as it
  * may pauses, and goes on from its place on the server's log.
  */
-export class RequestHandle<Result = unknown, Data = unknown>
-  implements AsyncIterable<RequestEvent<Data>>
+export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
+  implements AsyncIterable<RequestEvent<Data, Details>>
 {
   readonly #connection: Connection;
   #state: TrackedRequest;
@@ -89,8 +88,32 @@ export class RequestHandle<Result = unknown, Data = unknown>
   }
 
   /** Begins an iteration, from event 1. */
-  [Symbol.asyncIterator](): AsyncGenerator<RequestEvent<Data>, void, undefined> {
+  [Symbol.asyncIterator](): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
     return this.#events();
+  }
+
+  /**
+   * Calls `listener` for each event of a kind, from event 1 on, until the request ends or what is
+   * returned is called. What it throws is a warning; how the request ended is told by {@link result}.
+   *
+   * @throws DetachedError: this handle was detached.
+   */
+  on<Kind extends RequestEvent["kind"]>(
+    kind: Kind,
+    listener: (event: Extract<RequestEvent<Data, Details>, { readonly kind: Kind }>) => unknown,
+  ): () => void {
+    this.#found();
+    const controller = new AbortController();
+    const tell = async () => {
+      for await (const event of this.#events(controller.signal)) {
+        if (controller.signal.aborted) return;
+        if (event.kind !== kind) continue;
+        const own = event as Parameters<typeof listener>[0];
+        await this.#connection.guard(`a listener of request ${this.id}`, () => listener(own));
+      }
+    };
+    tell().catch(() => {}); // `result` throws the same
+    return () => controller.abort();
   }
 
   /**
@@ -117,13 +140,13 @@ export class RequestHandle<Result = unknown, Data = unknown>
    * @throws NotFoundError: it is gone, or was never stored because it was answered at once.
    * @throws WaitTimeoutError, ConnectionClosedError, DetachedError.
    */
-  async snapshot(patience: Patience = {}): Promise<Snapshot<Result>> {
+  async snapshot(patience: Patience = {}): Promise<Snapshot<Result, Details>> {
     const state = this.#found();
     const snapshot = await this.#connection.ask<Snapshot>((question) => {
       this.#connection.step((now) => this.#connection.protocol.snapshot(state, question, now));
       return undefined;
     }, patience);
-    return snapshot as Snapshot<Result>;
+    return snapshot as Snapshot<Result, Details>;
   }
 
   /**
@@ -161,16 +184,17 @@ export class RequestHandle<Result = unknown, Data = unknown>
   }
 
   /**
-   * Downloads a file that the handler attached, over HTTP. The `ETag` of the response is the SHA-256
-   * of the file in hexadecimal, in quotes.
+   * Downloads a file that the handler attached, over HTTP, and checks it while it is read.
    *
    * @param name - the file's name, as the handler gave it.
-   * @returns the response, whose body is to be read: `arrayBuffer()`, `blob()`, or the stream `body`.
+   * @returns the response, whose body is to be read: `blob()`, `text()`, or the stream `body`. Where
+   * the bytes are not those that the server announced, reading ends with a {@link DownloadError}.
    * @throws NotFoundError: there is no such file (any more).
    * @throws RequestError: the server refused.
-   * @throws DownloadError: it was answered by something else.
+   * @throws DownloadError: it was answered by something else, or without a digest to check it by.
    */
   async download(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<Response> {
+    const { download } = await import("./download.js"); // most pages download nothing
     return download(this.#connection, this.id, name, options.signal);
   }
 
@@ -187,7 +211,7 @@ export class RequestHandle<Result = unknown, Data = unknown>
   }
 
   /** Calls the application for each event until the end. @internal */
-  async watch(callbacks: Callbacks<Data>): Promise<void> {
+  async watch(callbacks: Callbacks<Data, Details>): Promise<void> {
     for await (const event of this) {
       await this.#connection.guard(`a callback of request ${this.id}`, () => {
         if (event.kind === "progress") return callbacks.onProgress?.(event);
@@ -197,7 +221,9 @@ export class RequestHandle<Result = unknown, Data = unknown>
     }
   }
 
-  async *#events(): AsyncGenerator<RequestEvent<Data>, void, undefined> {
+  async *#events(
+    signal?: AbortSignal,
+  ): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
     const { protocol } = this.#connection;
     const state = this.#enter();
     const first = state === this.#state ? this.#first : undefined;
@@ -212,13 +238,15 @@ export class RequestHandle<Result = unknown, Data = unknown>
         const event = reader.pop();
         if (reader.isHungry !== wasHungry) this.#touch(state); // it goes on after its place
         if (event !== undefined) {
-          yield event as RequestEvent<Data>;
+          yield event as RequestEvent<Data, Details>;
         } else if (reader.isOver) {
           isLeft = false;
           if (reader.error) throw reader.error;
           return;
         } else {
-          await this.#connection.wait(reader.changed, () => reader.hasNews || undefined);
+          await this.#connection.wait(reader.changed, () => reader.hasNews || undefined, {
+            signal,
+          });
         }
       }
     } finally {

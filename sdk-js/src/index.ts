@@ -4,10 +4,12 @@
  *
  * @packageDocumentation
  */
+export type { ActionTypes, Untyped } from "./actions.js";
 export {
   type CallOptions,
   Client,
   connect,
+  type HandleOf,
   type RequestFilters,
   type RequestOptions,
   type SubmitOptions,

@@ -54,6 +54,11 @@ export interface ClientOptions {
   readonly maxIteratorEvents?: number;
   /** Length of the messages that may wait in one iterator; one always fits. Default 4 MiB. */
   readonly maxIteratorBytes?: number;
+  /**
+   * Gives the W3C trace context of each request that is made without one; called within `call` and
+   * `submit`, so that the active span is the caller's. Default: none.
+   */
+  readonly traceparent?: (action: string, requestId: string) => string | undefined;
   /** What downloads files. Default: the global `fetch`. */
   readonly fetch?: typeof fetch;
   /**

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createHash } from "node:crypto";
+import type { RequestListener } from "node:http";
 import { expect, test } from "vitest";
 import {
   ConfigurationError,
@@ -9,6 +11,11 @@ import {
 } from "../src/index.js";
 import { snapshotMessage } from "./protocol/bench.js";
 import { connected, TestServer } from "./server.js";
+
+/** The tag of a file: what it is checked by. PROTOCOL 8.6. */
+function tag(body: string | Buffer): string {
+  return `"${createHash("sha256").update(body).digest("hex")}"`;
+}
 
 async function attached(server: TestServer, token: () => string): Promise<RequestHandle> {
   const client = server.client({ token });
@@ -22,12 +29,13 @@ async function attached(server: TestServer, token: () => string): Promise<Reques
 test("a file comes over HTTP, with the newest token", async () => {
   const server = await TestServer.start();
   server.answer = ({ url, headers }, response) => {
-    response.setHeader("etag", '"abc"').end(`${url} ${headers.authorization}`);
+    const body = `${url} ${headers.authorization}`;
+    response.setHeader("etag", tag(body)).end(body);
   };
   const handle = await attached(server, () => "token");
   const response = await handle.download("report é.csv");
   expect(await response.text()).toBe("/v1/requests/a%3Ab/files/report%20%C3%A9.csv Bearer token");
-  expect(response.headers.get("etag")).toBe('"abc"');
+  expect(response.headers.get("etag")).toMatch(/^"[0-9a-f]{64}"$/);
 });
 
 test("a token that is refused is replaced once", async () => {
@@ -35,7 +43,8 @@ test("a token that is refused is replaced once", async () => {
   const seen: unknown[] = [];
   server.answer = ({ headers }, response) => {
     seen.push(headers.authorization);
-    response.writeHead(headers.authorization === "Bearer t2" ? 200 : 401).end("file");
+    const status = headers.authorization === "Bearer t2" ? 200 : 401;
+    response.writeHead(status, { etag: tag("file") }).end("file");
   };
   let tokens = 0;
   const handle = await attached(server, () => `t${++tokens}`);
@@ -93,3 +102,43 @@ test("it can be aborted", async () => {
   controller.abort();
   await expect(downloading).rejects.toMatchObject({ name: "AbortError" });
 });
+
+test("a file that is not the one announced is not read to its end without an error", async () => {
+  const server = await TestServer.start();
+  const file = Buffer.alloc(300_000, "0123456789");
+  const changed = Buffer.from(file);
+  changed.write("x", 150_001);
+  const answers: Record<string, RequestListener> = {
+    right: (_request, response) => response.setHeader("etag", tag(file)).end(file),
+    weak: (_request, response) => response.setHeader("etag", `W/${tag(file)}`).end(file),
+    changed: (_request, response) => response.setHeader("etag", tag(file)).end(changed),
+    short: (_request, response) => response.setHeader("etag", tag(file)).end(file.subarray(1)),
+    long: (_request, response) => response.setHeader("etag", tag(file)).end(`${file} `),
+  };
+  server.answer = (request, response) =>
+    answers[request.url?.split("/").at(-1) ?? ""]?.(request, response);
+  const handle = await attached(server, () => "token");
+  for (const name of ["right", "weak"]) {
+    const response = await handle.download(name);
+    expect(Buffer.from(await response.arrayBuffer()).equals(file)).toBe(true);
+  }
+  for (const name of ["changed", "short", "long"]) {
+    const response = await handle.download(name);
+    await expect(response.arrayBuffer(), name).rejects.toBeInstanceOf(DownloadError);
+  }
+});
+
+test.each([undefined, '"abc"', "file"])(
+  "with the tag %j there is nothing to check it by",
+  async (etag) => {
+    const server = await TestServer.start();
+    server.answer = (_request, response) => {
+      if (etag !== undefined) response.setHeader("etag", etag);
+      response.end("file");
+    };
+    const handle = await attached(server, () => "token");
+    const failure = handle.download("f");
+    await expect(failure).rejects.toBeInstanceOf(DownloadError);
+    await expect(failure).rejects.toThrow("SHA-256");
+  },
+);

@@ -7,7 +7,12 @@ import * as source from "../../src/index.js";
 import { type Packed, pack, ROOT, run } from "./pack.js";
 
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-const usage = readFileSync(join(ROOT, "tests/packed/usage.ts"), "utf8");
+const sources = Object.fromEntries(
+  ["usage.ts", "types.ts"].map((name) => [
+    name,
+    readFileSync(join(ROOT, "tests/packed", name), "utf8"),
+  ]),
+);
 let packed: Packed;
 
 beforeAll(() => {
@@ -38,23 +43,21 @@ test("what is packed is what the manifest names and what that needs, and no sour
   expect(odd).toEqual([]);
 });
 
-test("every file that a packed file refers to is packed", () => {
+test("every file that a packed file refers to is packed, and of its own kind", () => {
   const project = packed.project({}, {});
-  const missing = packed.files
-    .filter((path) => /\.(c?js|c?ts)$/.test(path))
-    .flatMap((path) => {
-      const text = readFileSync(join(project, "node_modules/longcall", path), "utf8");
-      const code = text.replaceAll(/^\s*(\*|\/\/(?!#)).*$/gm, "");
-      const found = code.matchAll(
-        /(?:from |import\(|require\()"(\.[^"]*)"|sourceMappingURL=(\S+)/g,
-      );
-      return [...found].map(([, module, map]) => [path, module ?? `./${map}`] as const);
-    })
-    .map(([path, to]) =>
-      join(path, "..", to.replace(/\.(c?)js$/, path.includes(".d.") ? ".d.$1ts" : ".$1js")),
-    )
-    .filter((path) => !packed.files.includes(path));
-  expect(missing).toEqual([]);
+  for (const path of packed.files.filter((file) => /\.(c?js|c?ts)$/.test(file))) {
+    const text = readFileSync(join(project, "node_modules/longcall", path), "utf8");
+    const code = text.replaceAll(/^\s*(\*|\/\/(?!#)).*$/gm, "");
+    const [, c = ""] = /\.(c?)[jt]s$/.exec(path) ?? [];
+    for (const [, module] of code.matchAll(/(?:from |import\(|require\()"(\.[^"]*)"/g)) {
+      expect(module, path).toMatch(c ? /\.cjs$/ : /\.js$/);
+      const file = path.includes(".d.") ? module?.replace(/\.c?js$/, `.d.${c}ts`) : module;
+      expect(packed.files, path).toContain(join(path, "..", file ?? ""));
+    }
+    for (const [, map] of code.matchAll(/sourceMappingURL=(\S+)/g)) {
+      expect(packed.files, path).toContain(join(path, "..", map ?? ""));
+    }
+  }
 });
 
 test("both kinds of module run in Node.js and give the same names", () => {
@@ -117,16 +120,16 @@ const COMPILERS = ["", "tests/platforms"];
 test.each(
   Object.entries(KINDS).flatMap(([kind, of]) => COMPILERS.map((tsc) => [kind, tsc, of] as const)),
 )(
-  "%s compiles under the strictest rules, by the compiler in sdk-js/%s",
+  "%s compiles under the strictest rules, and infers and refuses what it should, by sdk-js/%s",
   (_kind, compiler, { manifest, options }) => {
     const project = packed.project(
       manifest,
       {
-        "index.ts": usage,
+        ...sources,
         "tsconfig.json": JSON.stringify({
           extends: "@tsconfig/strictest/tsconfig.json",
           compilerOptions: { ...options, target: "es2022", noEmit: true, skipLibCheck: false },
-          files: ["index.ts"],
+          files: Object.keys(sources),
         }),
       },
       ["@tsconfig/strictest", "@types/node", "undici-types"],
