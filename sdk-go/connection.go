@@ -70,7 +70,7 @@ func (c *connection) do(f func(now time.Duration)) {
 	case <-c.done:
 		c.after.Lock()
 		defer c.after.Unlock()
-		f(c.config.clock())
+		f(c.config.clock.Now())
 		c.protocol.takeEffects()
 	}
 }
@@ -82,21 +82,18 @@ func (c *connection) loop() {
 	defer close(c.done)
 	defer c.calls.end()
 	defer c.stop()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	timer := newAlarm(c.config.clock)
+	defer timer.set(0, false)
 	c.protocol.start()
 	c.perform()
 	for !c.protocol.connection.isClosed() || c.running > 0 {
-		var expired <-chan time.Time
-		if due, ok := c.protocol.nextTimeout(); ok {
-			timer.Reset(max(0, due-c.config.clock()))
-			expired = timer.C
-		}
+		timer.set(c.protocol.nextTimeout())
 		select {
 		case f := <-c.work:
-			f(c.config.clock())
-		case <-expired:
-			c.protocol.handleTimeout(c.config.clock())
+			f(c.config.clock.Now())
+		case <-timer.fired:
+			timer.set(0, false)
+			c.protocol.handleTimeout(c.config.clock.Now())
 		}
 		c.perform()
 	}

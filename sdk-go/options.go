@@ -52,7 +52,7 @@ type config struct {
 	onAnnouncement func(Announcement)
 	trace          TraceFunc
 	random         func() float64
-	clock          func() time.Duration
+	clock          Clock
 	problem        string // what is wrong with an option
 }
 
@@ -69,7 +69,7 @@ func defaultConfig() *config {
 		httpClient:     http.DefaultClient,
 		logger:         slog.New(slog.DiscardHandler),
 		random:         rand.Float64,
-		clock:          newClock(time.Now),
+		clock:          newSystemClock(time.Now),
 	}
 }
 
@@ -210,8 +210,8 @@ func WithRandom(random func() float64) Option {
 	}
 }
 
-// WithClock sets the time since any moment; it never goes back. For tests.
-func WithClock(clock func() time.Duration) Option {
+// WithClock sets what tells the time and wakes the client. For tests.
+func WithClock(clock Clock) Option {
 	return func(c *config) {
 		if clock != nil {
 			c.clock = clock
@@ -252,26 +252,4 @@ func httpBase(u *url.URL) *url.URL {
 		base.Path = prefix
 	}
 	return base
-}
-
-// newClock returns a clock that never goes back and counts the sleep of the machine: a laptop that slept for
-// a week must know that its unanswered request is old (PROTOCOL 10.31). Go's monotonic clock stands still
-// meanwhile, and shows it by a wall clock that has run ahead.
-func newClock(now func() time.Time) func() time.Duration {
-	const asleep = 5 * time.Second // less is a correction of the wall clock
-	var clock struct {
-		elapsed time.Duration
-		last    time.Time
-	}
-	clock.last = now()
-	return func() time.Duration {
-		t := now()
-		step := max(0, t.Sub(clock.last))
-		if wall := t.Round(0).Sub(clock.last.Round(0)); wall-step > asleep {
-			step = wall
-		}
-		clock.last = t
-		clock.elapsed += step
-		return clock.elapsed
-	}
 }
