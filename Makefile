@@ -6,7 +6,7 @@ FUZZ  = cd server/tests && $(CURDIR)/$(BIN)/python -m fuzz
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate check-api conformance soak fuzz fuzz-merge hostile faults chaos drain stalled flood test-browser-long format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate check-api conformance steady soak fuzz fuzz-merge hostile faults chaos drain stalled flood test-browser-long format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ check-api: ## fail if the public API of an SDK is not the one that is committed
 
 conformance: ## every SDK and the server against the one suite
 	@$(TOOL) tools/run_tests.py --only conformance
+
+steady: ## the suite ten times: are the verdicts always the same? (TIMES=)
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@$(TOOL) tools/node.py
+	@cd conformance-tests && $(CURDIR)/$(BIN)/longcall-conformance steady --times $(or $(TIMES),10)
 
 soak: ## the server's heart through 200,000 random schedules, replayable by seed (SCHEDULES=, FIRST=, JOBS=)
 	@$(TOOL) tools/environment.py dev >/dev/null

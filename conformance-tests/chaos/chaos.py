@@ -15,11 +15,9 @@ import argparse
 import asyncio
 import secrets
 import shutil
-import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -39,6 +37,7 @@ from longcall_conformance.referee.observations import ObservationFile
 from longcall_conformance.referee.tokens import claims, sign
 from longcall_conformance.referee.verdicts import Verdicts
 from longcall_conformance.runner.manifest import Manifest
+from longcall_conformance.runner.ports import kept_port
 from longcall_conformance.runner.server_process import ServerProcess
 from longcall_conformance.runner.under_test import ServerFailed
 
@@ -70,7 +69,7 @@ def main() -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     print(f"{options.mode}: {rounds} rounds, {options.clients} clients, SEED={seed}", flush=True)
-    with _kept_port() as port:
+    with kept_port() as port:
         verdicts = asyncio.run(_run(options, rounds, seed, port, out))
     for finding in verdicts.findings[:_SHOWN]:
         print(f"  {finding}")
@@ -207,27 +206,6 @@ def _what_is_no_file(folder: str, names: list[str]) -> list[str]:
     """Sockets and pipes of the server, which cannot be copied."""
     paths = [Path(folder, name) for name in names]
     return [path.name for path in paths if not (path.is_file() or path.is_dir())]
-
-
-@contextmanager
-def _kept_port() -> Iterator[int]:
-    """A port that is the server's for the whole run, also while there is no server.
-
-    While it is away its clients go on connecting to it: to a port of the ephemeral range one of
-    them would at some time be connected to itself, and keep the server from coming back. And it
-    is kept from other runs: a socket that listens can bind beside one that does not, if both
-    reuse the address; who looks for a free port does not.
-    """
-    for port in range(20_011, 32_000, 7):
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            yield port
-            return
-    raise SystemExit("no port is free")
 
 
 if __name__ == "__main__":

@@ -48,11 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(do=commands.run)
     smoke = add("smoke", help="play a handful: is the driver or the server worth a run?")
     smoke.set_defaults(do=commands.smoke)
-    for command in (run, smoke):
+    steady = add("steady", help="play cases several times: are the verdicts always the same?")
+    steady.set_defaults(do=commands.steady)
+    steady.add_argument("--times", type=int, default=10, metavar="N", help="default: %(default)s")
+    for command in (run, smoke, steady):
         _add_subjects(command)
         _add_verdicts(command)
         _add_cases(command)
-    _add_only(run)
+    for command in (run, steady):
+        _add_only(command)
+    for command in (run, smoke):
+        command.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML there")
     through = add("faults", help="thousands of requests through all faults", epilog=faults.CODES)
     through.set_defaults(do=commands.faults)
     _add_subjects(through)
@@ -113,7 +119,6 @@ def _add_subjects(command: argparse.ArgumentParser) -> None:
 
 
 def _add_verdicts(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML there")
     command.add_argument(
         "--known-failing",
         type=Path,

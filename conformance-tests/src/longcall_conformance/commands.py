@@ -22,9 +22,10 @@ from .runner.places import SUITE, clause_texts
 from .runner.reports import junit, matrix
 from .runner.results import Results
 from .runner.run import Plan, run_plan
+from .runner.steady import differences
 from .runner.suite import load_suite
 from .runner.under_test import ServerFailed
-from .runner.verdict import Result, Verdict
+from .runner.verdict import GREEN, Result, Verdict
 
 DEFAULT_DRIVERS: Final = SUITE / "drivers.yaml"
 DEFAULT_MANIFEST: Final = SUITE / "manifests" / "longcall-server.yaml"
@@ -163,9 +164,35 @@ def _selected(cases: Sequence[Case], prefixes: Sequence[str]) -> list[Case]:
 
 
 def _run(options: argparse.Namespace, every: Sequence[Case], cases: Sequence[Case]) -> int:
+    plan = _plan(options, every, cases)
+    path = options.out / "results.json"
+    asyncio.run(run_plan(plan, _show)).write(path)
+    return _report(path, options.junit)
+
+
+def steady(options: argparse.Namespace) -> int:
+    """Plays everything several times, and says which verdicts were not always the same."""
+    every = load_cases(options.cases)
+    plan = _plan(options, every, _selected(every, options.only))
+    runs = []
+    for number in range(1, options.times + 1):
+        results = asyncio.run(run_plan(plan, _show_unless_good))
+        results.write(options.out / "steady" / f"results-{number}.json")
+        print(f"run {number}: {results.closing_line}, {results.seconds:.0f} s", flush=True)
+        runs.append(results)
+    different = differences(runs)
+    for text in different:
+        print(f"not steady: {text}")
+    plays = {(result.subject, result.label) for results in runs for result in results.results}
+    same = len(plays) - len(different)
+    print(f"{len(plays)} plays in {options.times} runs: {same} steady, {len(different)} not")
+    return max(bool(different), *(results.exit_code for results in runs))
+
+
+def _plan(options: argparse.Namespace, every: Sequence[Case], cases: Sequence[Case]) -> Plan:
     needed = any(case.uses_driver for case in cases)
     drivers, skipped = _drivers(options.driver) if needed else ([], [])
-    plan = Plan(
+    return Plan(
         cases=cases,
         every_case=every,
         drivers=drivers,
@@ -176,9 +203,6 @@ def _run(options: argparse.Namespace, every: Sequence[Case], cases: Sequence[Cas
         baseline=Baseline.load(options.known_failing),
         skipped=skipped,
     )
-    path = options.out / "results.json"
-    asyncio.run(run_plan(plan, _show)).write(path)
-    return _report(path, options.junit)
 
 
 def _manifest(options: argparse.Namespace) -> Manifest | None:
@@ -253,6 +277,11 @@ def _show(result: Result) -> None:
         for finding in result.findings:
             print("    " + finding.replace("\n", "\n    "))
     sys.stdout.flush()
+
+
+def _show_unless_good(result: Result) -> None:
+    if result.verdict not in GREEN:
+        _show(result)
 
 
 def _on_a_line(label: str) -> str:

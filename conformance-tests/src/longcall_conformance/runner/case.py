@@ -108,7 +108,11 @@ def load_cases(folder: Path) -> list[Case]:
     return cases
 
 
-class _Loader(yaml.SafeLoader):
+# The parser in C where PyYAML has it: three hundred cases are read in a second.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]  # one of two
     """YAML 1.2 as far as cases need it: `on` and `no` are words, a time is text."""
 
 

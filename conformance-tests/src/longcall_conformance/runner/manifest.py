@@ -4,7 +4,7 @@
 Any server in any language can be described (`manifest.schema.json`). `{…}` in commands and in the
 environment is filled in: `python` (this interpreter), `suite` (the folder of this suite's cases and
 handlers), `data` (a folder of this run), `ready` (the file that the server writes when it is ready:
-JSON with `url`), `port` (0 at the first start, then the one it had), `handlers`, `fixtures`,
+JSON with `url`), `port` (0, or the one that it must listen on), `handlers`, `fixtures`,
 `secret` (the key of the tokens), `file` (of a fixture), `pid` (of the server; `stop` and `kill`).
 """
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 from .case import Case
 from .external_server import ExternalServer
 from .manifest import Manifest, make_fixture
+from .ports import kept_port
 from .server_process import ServerProcess
 from .under_test import ServerFailed, ServerUnderTest
 
@@ -69,12 +70,13 @@ class ServerPool:
         if not case.ends_servers:
             yield await self._share(manifest, case.server)
             return
-        server = ServerProcess(manifest, case.server, self._fixtures, self.secret)
-        try:
-            await server.start()
-            yield server
-        finally:
-            await server.stop()
+        with kept_port() as port:
+            server = ServerProcess(manifest, case.server, self._fixtures, self.secret, port=port)
+            try:
+                await server.start()
+                yield server
+            finally:
+                await server.stop()
 
     async def _share(self, manifest: Manifest, needs: dict[str, Any]) -> ServerProcess:
         key = json.dumps([needs.get("handlers"), needs.get("limits")], sort_keys=True)
