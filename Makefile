@@ -32,6 +32,7 @@ generate: ## write what is made from schema/ (models, tables, reference), tests 
 	@$(BIN)/longcall-codegen generate
 	@$(BIN)/python tools/clauses.py generate
 	@$(BIN)/python tools/python_api.py generate
+	@$(BIN)/python tools/python_reference.py generate
 
 check-generate: ## fail if a generated file is not what schema/ and the tests say
 	@$(TOOL) tools/run_tests.py --only generated

@@ -90,6 +90,8 @@ def checks() -> Iterator[Part]:
     yield Part("clauses", "generated", proven, fast=proven, alone=False)
     current = run("longcall-codegen", "check")
     yield Part("generated", "generated", (current,), needs=("node", "go"), alone=False)
+    reference = (python("tools/python_reference.py", "check"),)
+    yield Part("reference", "generated", reference, fast=reference, alone=False)
     offered = (python("tools/python_api.py", "check"),)
     yield Part("api python", "api", offered, fast=offered, alone=False)
 

@@ -64,9 +64,8 @@ def definition(surface: Surface, name: str, thing: griffe.Object) -> Iterator[st
 def class_lines(surface: Surface, name: str, cls: griffe.Class) -> Iterator[str]:
     """A class with its public members, in the order of the source."""
     yield from (f"@{decorator.value}" for decorator in cls.decorators)
-    bases = surface.bases(cls)
-    is_enum = any("Enum" in base for base in bases)
-    head = f"class {name}({', '.join(bases)}):" if bases else f"class {name}:"
+    head = class_head(surface, name, cls)
+    is_enum = any("Enum" in base for base in surface.bases(cls))
     members = list(surface.members(cls))
     if not members:
         yield f"{head} ..."
@@ -78,6 +77,12 @@ def class_lines(surface: Surface, name: str, cls: griffe.Class) -> Iterator[str]
         else:
             lines = definition(surface, member.name, member)
             yield from (INDENT + line for line in lines)
+
+
+def class_head(surface: Surface, name: str, cls: griffe.Class) -> str:
+    """The first line of a class."""
+    bases = ", ".join(surface.bases(cls))
+    return f"class {name}({bases}):" if bases else f"class {name}:"
 
 
 def function(name: str, thing: griffe.Function) -> Iterator[str]:

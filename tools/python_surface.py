@@ -61,7 +61,9 @@ class Surface:
         name = member.name
         if name == "__init__" and isinstance(member, griffe.Function):
             # One that needs what is not public is not for users: they are given the object.
-            return "dataclass" not in owner.labels and not list(self.hidden(member))
+            is_given = "Made by `" in (owner.docstring.value if owner.docstring else "")
+            is_dataclass = "dataclass" in owner.labels
+            return not (is_dataclass or is_given or list(self.hidden(member)))
         return name in SPECIAL or not name.startswith("_")
 
     def hidden(self, thing: griffe.Object) -> Iterator[str]:

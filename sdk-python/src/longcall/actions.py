@@ -48,6 +48,7 @@ class Action(Generic[ParamsT_contra, ResultT, ChunkT]):
         if not isinstance(name, str):
             raise ConfigurationError(f"the name of an action is a string, not {name!r}")
         self.name: Final[str] = name
+        """The name, as the server registered it."""
         self._adapters: tuple[TypeAdapter[Any] | None, ...] | None = None
 
     def __repr__(self) -> str:

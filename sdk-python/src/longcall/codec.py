@@ -296,7 +296,10 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def canonical_json(value: JsonValue) -> str:
-    """Returns the canonical text of a JSON value by RFC 8785: sorted keys, JavaScript numbers."""
+    """Returns the canonical text of a JSON `value` by RFC 8785: sorted keys, JavaScript numbers.
+
+    Two payloads are the same request where these texts are equal. PROTOCOL 10.23.
+    """
     match value:
         case dict():
             keys = sorted(value, key=lambda key: key.encode("utf-16-be"))

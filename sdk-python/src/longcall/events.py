@@ -31,11 +31,15 @@ class ErrorInfo:
     """Why an attempt or a request failed, as the server tells it."""
 
     code: str
+    """The code on the wire; open: compare with `longcall.ErrorCode`. PROTOCOL 7.1."""
     message: str
+    """A sentence for people."""
     retryable: bool
+    """Whether the same may succeed another time. PROTOCOL 10.50."""
     retry_after: float | None = None
     """In seconds."""
     details: JsonValue = None
+    """What a program may need, fixed per code; None if absent. PROTOCOL 7.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Status:
     """The request was queued, an attempt began (`processing`), or one failed (`retrying`)."""
 
     seq: int
+    """Its number in the log of the request, from 1."""
     status: str
     """`queued`, `processing` or `retrying`; open: a later version may send others."""
     attempt: int = 0
@@ -60,13 +65,17 @@ class Progress:
     """The newest progress of an attempt. Older ones may have been left out."""
 
     attempt: int
+    """The attempt that reports it, from 1."""
     version: int
     """Grows within an attempt."""
     updated_at: datetime
+    """When it was reported, by the server's clock, in UTC."""
     percentage: float | None = None
     """0 to 100."""
     message: str | None = None
+    """A sentence of the handler, for people."""
     details: JsonValue = None
+    """Whatever the handler adds, any JSON value; None if absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,9 @@ class Chunk(Generic[DataT]):
     """An ordered piece of the result."""
 
     seq: int
+    """Its number in the log of the request. PROTOCOL 6.1."""
     attempt: int
+    """The attempt that emitted it, from 1."""
     data: DataT
     """Any JSON value, or what the `Action` says."""
 
@@ -88,18 +99,25 @@ class RequestSummary:
     """How a request stands."""
 
     id: str
+    """The id, which `attach` takes."""
     action: str
+    """What was called."""
     status: str
     """One of `longcall.RequestStatus`; open: a later version may send others."""
     attempt: int
     """The newest attempt; 0 before the first."""
     created_at: datetime
+    """When the server accepted it, by its clock, in UTC."""
     updated_at: datetime
+    """When anything of it changed last, by the server's clock, in UTC."""
     last_seq: int
     """The number of its newest event."""
     cancel_requested: bool = False
+    """True once somebody asked to cancel it. PROTOCOL 10.14."""
     requeued_from: str | None = None
+    """The failed request that an operator made this one of. PROTOCOL 10.20."""
     progress: Progress | None = None
+    """The newest progress; None before the first."""
     expires_at: datetime | None = None
     """Until when a finished request and its log are kept."""
 
@@ -115,6 +133,7 @@ class Snapshot:
     """A request as the server read it after it was asked."""
 
     request: RequestSummary
+    """How it stands."""
     result: JsonValue = None
     """Of a completed request, where it fits a message. PROTOCOL 10.44."""
     error: ErrorInfo | None = None
@@ -126,8 +145,11 @@ class Announcement:
     """An operator's word to this connection, this user, this tenant, or all."""
 
     message: str
+    """What an operator says, for people."""
     created_at: datetime
+    """When it was said, by the server's clock, in UTC."""
     details: JsonValue = None
+    """Whatever was added, any JSON value; None if absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +165,7 @@ class ClientState:
     code: int | None = None
     """With `reconnecting` and `closed`: the close code, if there was one."""
     reason: str = ""
+    """Why, in words, for people; empty where nothing is to be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +173,7 @@ class Download:
     """A file that was downloaded and checked."""
 
     path: str
+    """Where the file is now."""
     size: int
     """In bytes."""
     sha256: str

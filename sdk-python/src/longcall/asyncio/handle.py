@@ -165,6 +165,9 @@ class RequestHandle(Generic[ResultT, ChunkT]):
     async def snapshot(self, *, timeout: float | None = None) -> Snapshot:
         """Returns how the request stands, read by the server after this call.
 
+        Args:
+            timeout: The caller's patience in seconds; None: for ever.
+
         Raises:
             WaitTimeout: The patience ended.
             NotFoundError: It is gone, or was never stored: it was answered at once.
@@ -183,6 +186,10 @@ class RequestHandle(Generic[ResultT, ChunkT]):
 
         The end itself comes as every end does: `result()` raises `RequestCancelledError`, or
         returns the result that was there before. To cancel what has ended does nothing.
+
+        Args:
+            reason: Why, in words; the first one given comes with the error. PROTOCOL 10.14.
+            timeout: The caller's patience in seconds; None: for ever.
 
         Raises:
             WaitTimeout: The patience ended; the cancel is still sent.
