@@ -158,6 +158,13 @@ async def closes_with_another_code(connection: RefereeConnection, token: str | N
     await connection.drop("close_4403")
 
 
+async def test_what_a_case_permits_to_others_does_not_pass() -> None:
+    made = document()
+    made["steps"][2]["raw.expect_end"]["or"] = [{"code": 4403, "to": "page"}]
+    case = next(parse_case(made, NAME))
+    assert "ended with 4403, not 4401" in await outcome(case, closes_with_another_code)
+
+
 async def test_what_a_case_permits_passes_and_is_told() -> None:
     made = document()
     made["steps"][2]["raw.expect_end"]["or"] = [{"code": 4400}, {"code": 4403}]

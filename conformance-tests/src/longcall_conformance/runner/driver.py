@@ -20,6 +20,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from .link import Link, NoDriver, link_of
+from .page import LineWriter
 
 JsonObject = dict[str, Any]
 
@@ -100,7 +101,7 @@ class Driver:
         """What it said of itself."""
         self.failure: DriverCrash | ProtocolBroken | None = None
         self.failed = asyncio.Event()
-        self._writer: asyncio.StreamWriter | None = None
+        self._writer: LineWriter | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[JsonObject]] = {}
         self._last_id = 0

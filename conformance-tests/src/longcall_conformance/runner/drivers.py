@@ -25,7 +25,7 @@ class DriverCommand:
     @property
     def is_one(self) -> bool:
         """Whether there is but one, that somebody else starts."""
-        return self.command.startswith("listen:")
+        return self.command.startswith(("listen:", "listen-ws:"))
 
 
 class DriverPool:

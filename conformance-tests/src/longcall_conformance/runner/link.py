@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the runner is joined to a driver: standard input and output, or a TCP connection.
+"""How the runner is joined to a driver: standard input and output, TCP, or a WebSocket.
 
 node driver.mjs                       started here, talks over stdin and stdout
 node driver.mjs --connect {connect}   started here, dials back to {connect} (HOST:PORT)
+node launch.mjs {connect_ws}          the same by WebSocket, for a page: ws://HOST:PORT
 listen:127.0.0.1:4000                 somebody else starts it, under a debugger say; it dials
+listen-ws:127.0.0.1:4000              the same by WebSocket
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import shlex
 import sys
 from pathlib import Path
 from typing import Protocol
+
+from .page import LineWriter, accept_page
 
 LINE_LIMIT = 64 * 1024 * 1024
 DIAL_SECONDS = 60
@@ -27,7 +31,7 @@ class NoDriver(Exception):
 class Link(Protocol):
     """One driver, joined."""
 
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def open(self) -> tuple[asyncio.StreamReader, LineWriter]:
         """Joins it; raises `NoDriver`."""
 
     async def ended(self) -> str:
@@ -42,13 +46,14 @@ class Link(Protocol):
 
 def link_of(command: str, cwd: Path) -> Link:
     """The link that a driver's command asks for."""
-    if command.startswith("listen:"):
-        host, _, port = command.removeprefix("listen:").rpartition(":")
-        if not host or not port.isdigit():
-            raise NoDriver(f"{command}: listen:HOST:PORT is needed")
-        return DialBack(None, cwd, host, int(port))
-    if "{connect}" in command:
-        return DialBack(command, cwd, "127.0.0.1", 0)
+    for word, is_page in (("listen:", False), ("listen-ws:", True)):
+        if command.startswith(word):
+            host, _, port = command.removeprefix(word).rpartition(":")
+            if not host or not port.isdigit():
+                raise NoDriver(f"{command}: {word}HOST:PORT is needed")
+            return DialBack(None, cwd, host, int(port), is_page=is_page)
+    if "{connect}" in command or "{connect_ws}" in command:
+        return DialBack(command, cwd, "127.0.0.1", 0, is_page="{connect_ws}" in command)
     return Stdio(command, cwd)
 
 
@@ -123,7 +128,7 @@ class Stdio:
     def __init__(self, command: str, cwd: Path) -> None:
         self._process = _Process(command, cwd)
 
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def open(self) -> tuple[asyncio.StreamReader, LineWriter]:
         process = await self._process.start(piped=True)
         assert process.stdout is not None
         assert process.stdin is not None
@@ -142,27 +147,32 @@ class Stdio:
 class DialBack:
     """A driver that dials to where the runner listens; started here, or by somebody else."""
 
-    def __init__(self, command: str | None, cwd: Path, host: str, port: int) -> None:
+    def __init__(
+        self, command: str | None, cwd: Path, host: str, port: int, *, is_page: bool = False
+    ) -> None:
         self._command = command
         self._cwd = cwd
         self._address = host, port
+        self._is_page = is_page
         self._process: _Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._writer: LineWriter | None = None
 
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        dialed: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    async def open(self) -> tuple[asyncio.StreamReader, LineWriter]:
+        dialed: asyncio.Queue[tuple[asyncio.StreamReader, LineWriter]] = asyncio.Queue()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            joined = (reader, writer) if not self._is_page else await accept_page(reader, writer)
+            dialed.put_nowait(joined)
+
         try:
-            listener = await asyncio.start_server(
-                lambda reader, writer: dialed.put_nowait((reader, writer)),
-                *self._address,
-                limit=LINE_LIMIT,
-            )
+            listener = await asyncio.start_server(accept, *self._address, limit=LINE_LIMIT)
         except OSError as error:
             raise NoDriver(f"{self._address[0]}:{self._address[1]}: {error}") from None
         host, port = listener.sockets[0].getsockname()[:2]
         try:
             if self._command is not None:
                 command = self._command.replace("{connect}", f"{host}:{port}")
+                command = command.replace("{connect_ws}", f"ws://{host}:{port}")
                 self._process = _Process(command, self._cwd)
                 await self._process.start(piped=False)
             else:

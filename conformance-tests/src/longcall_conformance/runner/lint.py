@@ -104,7 +104,7 @@ class _Lint:
 
     def _alternatives(self, where: str, word: Word, arguments: JsonObject) -> None:
         for other in arguments.get("or", ()):
-            if not isinstance(other, dict) or not other or set(other) - {*word.every, "or"}:
+            if not isinstance(other, dict) or not other or set(other) - {*word.every, "or", "to"}:
                 raise self._refused(where, "`or` is a list of other arguments of the same verb")
 
     def _arguments(

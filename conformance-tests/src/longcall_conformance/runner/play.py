@@ -277,11 +277,17 @@ class Play:
         self.expect(message, wanted)
 
     def _permitted(self, arguments: JsonObject, judge: Callable[[JsonObject], None]) -> None:
-        """Judges by what the case prefers, then by what it permits as well (`or`)."""
+        """Judges by what the case prefers, then by what it permits as well (`or`).
+
+        An alternative with `to` is permitted to drivers with that feature alone.
+        """
+        features = frozenset() if self._driver is None else self._driver.features
         try:
             judge(arguments)
         except StepFailed as error:
             for other in arguments.get("or", ()):
+                if "to" in other and other["to"] not in features:
+                    continue
                 with contextlib.suppress(StepFailed):
                     judge({**arguments, **other})
                     self.alternatives.append(f"{error}; permitted by {json.dumps(other)}")
