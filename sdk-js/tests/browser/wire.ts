@@ -16,6 +16,8 @@ export class Wire {
   #waiting: (() => void)[] = [];
   /** How many connections were made, refused ones included. */
   tries = 0;
+  /** How many bytes the server has sent. */
+  received = 0;
 
   private constructor(to: () => number) {
     this.#server = createServer({ pauseOnConnect: true }, (near) => this.#accept(near, to()));
@@ -86,6 +88,9 @@ export class Wire {
       this.#changed();
     });
     far.on("close", () => this.#isUp && near.destroySoon());
+    far.on("data", (data) => {
+      this.received += data.length;
+    });
     near.pipe(far);
     far.pipe(near);
     this.#changed();
