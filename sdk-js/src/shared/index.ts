@@ -4,7 +4,13 @@
  *
  * @packageDocumentation
  */
-import { type Client, type ClientOptions, connect as connectAlone } from "../index.js";
+import {
+  type ActionTypes,
+  type Client,
+  type ClientOptions,
+  connect as connectAlone,
+  type Untyped,
+} from "../index.js";
 import { Election, type Locks, type TabsPlatform } from "./election.js";
 import { type Channel, portOf, type SharedWorkerLike, type TabPort } from "./port.js";
 import { sharedSocket } from "./socket.js";
@@ -33,12 +39,16 @@ let clients = 0;
  *
  * Where there are neither SharedWorkers nor Web Locks, each tab has its own connection.
  *
+ * @typeParam Actions - as of `connect` of `longcall`.
  * @throws ConfigurationError: the address or an option cannot be used, or there is no `WebSocket`.
  */
-export function connect(url: string | URL, options: SharedOptions = {}): Client {
+export function connect<Actions extends Record<keyof Actions, ActionTypes> = Untyped>(
+  url: string | URL,
+  options: SharedOptions = {},
+): Client<Actions> {
   const { worker, ...own } = options;
   const platform = platformOf(globalThis);
-  if (worker === undefined && platform === undefined) return connectAlone(url, own);
+  if (worker === undefined && platform === undefined) return connectAlone<Actions>(url, own);
   let isUsable = worker !== undefined;
   let isWaiting = false;
   const dial = async (onLost: () => void): Promise<TabPort> => {
@@ -59,7 +69,7 @@ export function connect(url: string | URL, options: SharedOptions = {}): Client 
     election ??= new Election(platform, { webSocket: own.webSocket });
     return election.dial(onLost);
   };
-  const client = connectAlone(url, { ...own, webSocket: sharedSocket(dial) });
+  const client = connectAlone<Actions>(url, { ...own, webSocket: sharedSocket(dial) });
   client.onState(({ state }) => {
     if (state !== "closed" || !isWaiting) return;
     clients -= 1;

@@ -2,7 +2,13 @@
 
 import { CLOSE_CODES, type KnownErrorCode } from "../generated/codes.js";
 import type * as wire from "../generated/messages.js";
-import { type Client, type ClientOptions, connect } from "../index.js";
+import {
+  type ActionTypes,
+  type Client,
+  type ClientOptions,
+  connect,
+  type Untyped,
+} from "../index.js";
 import type { WebSocketConstructor } from "../transport.js";
 import { TestClock } from "./clock.js";
 import { checked, errorFrom, type Failure, LIMITS, timestamp } from "./messages.js";
@@ -122,8 +128,10 @@ export class InMemoryServer {
   }
 
   /** Returns a client of this server. */
-  connect(options: ClientOptions = {}): Client {
-    return connect(this.url, { ...this.clientOptions, ...options });
+  connect<Actions extends Record<keyof Actions, ActionTypes> = Untyped>(
+    options: ClientOptions = {},
+  ): Client<Actions> {
+    return connect<Actions>(this.url, { ...this.clientOptions, ...options });
   }
 
   /**
