@@ -26,13 +26,14 @@ lint: ## style, import directions, licences, paths, in every language
 types: ## mypy --strict, pyright (what authors of handlers see) and tsc
 	@$(TOOL) tools/run_tests.py --only types
 
-generate: ## write what is made from schema/ (models, tables, reference), tests (docs/clauses.md) and sources (api.txt)
+generate: ## write what is made from schema/ (models, tables, reference), tests (docs/clauses.md) and sources (the public APIs)
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@$(TOOL) tools/node.py
 	@$(BIN)/longcall-codegen generate
 	@$(BIN)/python tools/clauses.py generate
 	@$(BIN)/python tools/python_api.py generate
 	@$(BIN)/python tools/python_reference.py generate
+	@npm --prefix sdk-js run --silent api:generate
 
 check-generate: ## fail if a generated file is not what schema/ and the tests say
 	@$(TOOL) tools/run_tests.py --only generated

@@ -94,6 +94,7 @@ def checks() -> Iterator[Part]:
     yield Part("reference", "generated", reference, fast=reference, alone=False)
     offered = (python("tools/python_api.py", "check"),)
     yield Part("api python", "api", offered, fast=offered, alone=False)
+    yield Part("api js", "api", tuple(npm("api")), needs=("node",), alone=False)
 
 
 def python_tests() -> Iterator[Part]:
