@@ -183,3 +183,37 @@ def test_every_case_of_the_suite_loads() -> None:
     cases = load_cases(CASES)
     assert len({case.name for case in cases}) >= 64
     assert any(case.control for case in cases)
+
+
+def test_steps_are_repeated_with_the_number_of_each_turn() -> None:
+    again = {
+        "repeat": {
+            "as": "i", "from": 2, "to": 1,
+            "steps": [{"peer.send": {"on": "c1", "message": {"n": "${i}", "x": "x${i} ${token}"}}}],
+        }
+    }  # fmt: skip
+    (case,) = parse_case(document(steps=[*STEPS, again]), "client/group/name")
+    assert [step.arguments["message"] for step in case.steps[3:]] == [
+        {"n": 2, "x": "x2 ${token}"},
+        {"n": 1, "x": "x1 ${token}"},
+    ]
+
+
+def test_what_is_bound_in_each_turn_has_a_name_of_its_own() -> None:
+    def again(step: dict[str, Any]) -> dict[str, Any]:
+        return {"repeat": {"as": "i", "from": 1, "to": 2, "steps": [step]}}
+
+    bind = again({"peer.expect": {"on": "c1", "type": "request", "bind": {"id${i}": "$.id"}}})
+    use = again({"peer.send": {"on": "c1", "message": {"type": "x", "request_id": "${id#{i}}"}}})
+    (case,) = parse_case(document(steps=[*STEPS, bind, use]), "client/group/name")
+    assert [step.arguments.get("bind") for step in case.steps[3:5]] == [
+        {"id1": "$.id"},
+        {"id2": "$.id"},
+    ]
+    assert case.steps[6].arguments["message"]["request_id"] == "${id2}"
+    assert "nothing uses id1, which it binds" in refusal(document(steps=[*STEPS, bind]))
+
+
+def test_a_repetition_without_use_of_its_number_is_refused() -> None:
+    again = {"repeat": {"as": "i", "from": 1, "to": 2, "steps": [{"peer.accept": {"as": "c2"}}]}}
+    assert "step 4 (repeat): nothing uses i" in refusal(document(steps=[*STEPS, again]))

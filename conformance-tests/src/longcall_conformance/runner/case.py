@@ -141,6 +141,7 @@ def parse_case(document: Any, expected_name: str) -> Iterator[Case]:
         raise CaseRefused(f"{expected_name}: at /{place}: {error.message[:200]}")
     if document["case"] != expected_name:
         raise CaseRefused(f"{expected_name}: calls itself {document['case']}")
+    document = {**document, "steps": _unrolled(document["steps"], expected_name)}
     lint(document)
     axes = document.get("variants", {})
     variants = [
@@ -151,6 +152,42 @@ def parse_case(document: Any, expected_name: str) -> Iterator[Case]:
     if "control" in document:
         controls = [_case(document, variant, control=True) for variant in variants]
         yield from {case.body: case for case in reversed(controls)}.values()
+
+
+def _unrolled(steps: list[JsonObject], name: str) -> list[JsonObject]:
+    """Writes out `repeat: {as: i, from: 1, to: 100, steps: […]}`: `${i}` is a number in each copy.
+
+    It counts down where `to` is the smaller one.
+    """
+    written: list[JsonObject] = []
+    for number, step in enumerate(steps, 1):
+        if "repeat" not in step:
+            written.append(step)
+            continue
+        again = step["repeat"]
+        first, last = again["from"], again["to"]
+        body = json.dumps(again["steps"])
+        if f"{{{again['as']}}}" not in body:
+            raise CaseRefused(f"{name}: step {number} (repeat): nothing uses {again['as']}")
+        for turn in range(first, last + 1) if first <= last else range(first, last - 1, -1):
+            written += _turned(again["steps"], again["as"], turn)
+    return written
+
+
+def _turned(node: Any, name: str, turn: int) -> Any:
+    """A copy with the number in its texts and in its keys; text that is the number alone is one."""
+    if isinstance(node, dict):
+        return {_numbered(key, name, turn): _turned(one, name, turn) for key, one in node.items()}
+    if isinstance(node, list):
+        return [_turned(one, name, turn) for one in node]
+    if node == f"${{{name}}}":
+        return turn
+    return _numbered(node, name, turn) if isinstance(node, str) else node
+
+
+def _numbered(text: str, name: str, turn: int) -> str:
+    # `#{i}` stands within the name of a variable: ${id#{i}}.
+    return text.replace(f"${{{name}}}", str(turn)).replace(f"#{{{name}}}", str(turn))
 
 
 def _case(document: JsonObject, variant: JsonObject, *, control: bool) -> Case:
