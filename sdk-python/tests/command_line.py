@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 
 from peer import Peer, Talk
-from scripted import acknowledgment, processing
 
 from longcall.cli import main
+from longcall.testing.messages import acknowledgment, processing
 
 
 def command(peer: Peer, *arguments: str) -> asyncio.Task[int]:

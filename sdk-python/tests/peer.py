@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from fronts import Connect
-from scripted import welcome
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 import longcall
 from longcall.asyncio.transport import SUBPROTOCOL
+from longcall.testing.messages import welcome
 
 PATIENCE = 10.0
 """Seconds after which a test that waits is wrong."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripted import (
-    Script,
-    failure,
-)
+from scripted import Script
 
 from longcall import (
     RequestError,
 )
 from longcall.protocol import TrackedRequest
+from longcall.testing.messages import failure
 
 
 def ready(**changes: Any) -> Script:

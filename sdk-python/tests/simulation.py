@@ -14,17 +14,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from scripted import (
-    acknowledgment,
-    chunk,
-    complete,
-    failure,
-    processing,
-    progress,
-    snapshot,
-    welcome,
-)
-
 from longcall import (
     Chunk,
     Detached,
@@ -43,6 +32,16 @@ from longcall.protocol import (
     Open,
     Send,
     TrackedRequest,
+)
+from longcall.testing.messages import (
+    acknowledgment,
+    chunk,
+    complete,
+    failure,
+    processing,
+    progress,
+    snapshot,
+    welcome,
 )
 
 Message = dict[str, Any]

@@ -11,17 +11,6 @@ from typing import Any
 import pytest
 from fronts import Connect, fire_timer
 from peer import Peer, Talk
-from scripted import (
-    acknowledgment,
-    chunk,
-    complete,
-    failure,
-    processing,
-    progress,
-    snapshot,
-    summary,
-    welcome,
-)
 
 from longcall import (
     Chunk,
@@ -44,6 +33,17 @@ from longcall import (
     ValidationError,
     WaitTimeout,
     connect,
+)
+from longcall.testing.messages import (
+    acknowledgment,
+    chunk,
+    complete,
+    failure,
+    processing,
+    progress,
+    snapshot,
+    summary,
+    welcome,
 )
 
 FAST = Options(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.5)
@@ -479,7 +479,7 @@ async def test_token_function_is_asked_with_the_reason(peer: Peer) -> None:
 
     async with client_of(peer, token=fresh):
         talk = await peer.welcome(
-            server_time="2026-11-23T18:40:00.000Z", expires_at="2026-11-23T18:40:00.100Z"
+            server_time="2026-01-01T00:00:00.000Z", expires_at="2026-01-01T00:00:00.100Z"
         )
         await talk.expect("refresh", token="token-2")
         await talk.close(4401)
@@ -606,7 +606,7 @@ async def test_announcements_are_handed_on(peer: Peer) -> None:
     async with client_of(peer, on_announcement=lambda a: heard.put_nowait(a.message)):
         talk = await peer.welcome()
         await talk.send(
-            {"type": "announcement", "message": "soon", "created_at": "2026-11-23T18:40:00.000Z"}
+            {"type": "announcement", "message": "soon", "created_at": "2026-01-01T00:00:00.000Z"}
         )
         assert await heard.get() == "soon"
 

@@ -8,9 +8,9 @@ import logging
 
 import pytest
 from peer import Peer
-from scripted import acknowledgment
 
 from longcall import ConfigurationError, Options, connect
+from longcall.testing.messages import acknowledgment
 
 FAST = Options(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.5)
 

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from command_line import begun, command
 from peer import Peer
-from scripted import (
+from test_download import FileServer
+
+from longcall.cli import main
+from longcall.cli.exits import Exit
+from longcall.testing.messages import (
     acknowledgment,
     chunk,
     complete,
@@ -22,10 +26,6 @@ from scripted import (
     snapshot,
     summary,
 )
-from test_download import FileServer
-
-from longcall.cli import main
-from longcall.cli.exits import Exit
 
 pytestmark = pytest.mark.usefixtures("command_environment")
 

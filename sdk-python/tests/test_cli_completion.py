@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from peer import Peer
-from scripted import summary
 from terminal import Terminal, terminal
 
 from longcall import __version__
 from longcall.cli import main
 from longcall.cli.arguments import SHELLS
 from longcall.cli.exits import Exit
+from longcall.testing.messages import summary
 
 pytestmark = pytest.mark.usefixtures("command_environment")
 

@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 from command_line import command
 from peer import Peer, Talk
-from scripted import acknowledgment, complete, failure, processing, progress, snapshot
 
 from longcall.cli import main
 from longcall.cli.exits import Exit, exit_of_all
+from longcall.testing.messages import (
+    acknowledgment,
+    complete,
+    failure,
+    processing,
+    progress,
+    snapshot,
+)
 
 pytestmark = pytest.mark.usefixtures("command_environment")
 

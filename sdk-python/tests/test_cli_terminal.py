@@ -12,10 +12,10 @@ import sys
 import pytest
 from command_line import begun
 from peer import Peer
-from scripted import complete, progress
 from terminal import PATIENCE, terminal
 
 from longcall.cli.exits import Exit
+from longcall.testing.messages import complete, progress
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("command_environment")]
 

@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from scripted import (
+from scripted import Script
+
+from longcall import ConnectionClosed, LongcallError, UnauthorizedError
+from longcall.protocol import Phase, TrackedRequest
+from longcall.testing.messages import (
     CREATED,
-    Script,
     acknowledgment,
     chunk,
     complete,
@@ -17,9 +20,6 @@ from scripted import (
     snapshot,
     welcome,
 )
-
-from longcall import ConnectionClosed, LongcallError, UnauthorizedError
-from longcall.protocol import Phase, TrackedRequest
 
 
 def error_of(state: TrackedRequest) -> LongcallError | None:
@@ -321,7 +321,7 @@ def test_client_refreshes_at_eighty_percent_by_the_servers_clock() -> None:
 @pytest.mark.clause("9.4.6", "10.2.5")
 def test_client_tries_again_when_a_refresh_fails_or_is_refused() -> None:
     script = Script()
-    link = script.connect(expires_at="2026-11-23T18:40:20.000Z")
+    link = script.connect(expires_at="2026-01-01T00:00:20.000Z")
     state = script.submitted()
     script.advance(16)
     script.protocol.handle_token(link, None, script.now)

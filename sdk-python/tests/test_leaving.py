@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from peer import Peer, Talk
-from scripted import acknowledgment, chunk, complete, snapshot
 
 from longcall import Client, Options, RequestHandle, WaitTimeout, connect
+from longcall.testing.messages import acknowledgment, chunk, complete, snapshot
 
 FAST = Options(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.5)
 

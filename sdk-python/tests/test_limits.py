@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import pytest
 from request_words import error_of, kinds, ready
-from scripted import (
-    Script,
-    acknowledgment,
-    complete,
-    snapshot,
-)
+from scripted import Script
 
 from longcall import (
     PayloadTooLargeError,
     QueueFull,
 )
+from longcall.testing.messages import acknowledgment, complete, snapshot
 
 # Limits.
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import pytest
 from request_words import busy, error_of, kinds, ready
-from scripted import (
+
+from longcall import (
+    NotFoundError,
+    Progress,
+)
+from longcall.testing.messages import (
     CREATED,
     acknowledgment,
     chunk,
@@ -14,11 +19,6 @@ from scripted import (
     processing,
     progress,
     snapshot,
-)
-
-from longcall import (
-    NotFoundError,
-    Progress,
 )
 
 # The log.

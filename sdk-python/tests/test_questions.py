@@ -5,20 +5,13 @@ from __future__ import annotations
 
 import pytest
 from request_words import busy, error_of, kinds, ready
-from scripted import (
-    Script,
-    acknowledgment,
-    chunk,
-    complete,
-    failure,
-    snapshot,
-    summary,
-)
+from scripted import Script
 
 from longcall import (
     NotFoundError,
     ValidationError,
 )
+from longcall.testing.messages import acknowledgment, chunk, complete, failure, snapshot, summary
 
 # Cancel, snapshot, list.
 

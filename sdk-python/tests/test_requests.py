@@ -7,15 +7,7 @@ from typing import Any
 
 import pytest
 from request_words import busy, error_of, kinds, ready
-from scripted import (
-    Script,
-    acknowledgment,
-    chunk,
-    complete,
-    failure,
-    processing,
-    progress,
-)
+from scripted import Script
 
 from longcall import (
     Chunk,
@@ -29,6 +21,7 @@ from longcall import (
     ValidationError,
 )
 from longcall.protocol import Ending, Phase
+from longcall.testing.messages import acknowledgment, chunk, complete, failure, processing, progress
 
 # The ordinary life.
 
@@ -107,11 +100,11 @@ def test_failed_request_ends_its_iterator_normally_and_carries_the_attempt() -> 
 def test_status_tells_which_chunks_still_stand_and_when_the_next_attempt_is_due() -> None:
     script = ready()
     state, reader = script.reading()
-    retrying = {**processing("r", 2), "status": "retrying", "retry_at": "2026-11-23T18:40:01.500Z"}
+    retrying = {**processing("r", 2), "status": "retrying", "retry_at": "2026-01-01T00:00:01.500Z"}
     retrying["error"] = {"code": "HANDLER_ERROR", "message": "no", "retryable": True}
     script.send(retrying, processing("r", 3, attempt=2, kept=7))
     _, first, second = script.take(state, reader)
-    assert first.retry_at.isoformat() == "2026-11-23T18:40:01.500000+00:00"
+    assert first.retry_at.isoformat() == "2026-01-01T00:00:01.500000+00:00"
     assert first.error.code == "HANDLER_ERROR"
     assert second.chunks_kept_to == 7
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 
 import pytest
 from request_words import kinds, ready
-from scripted import (
-    Script,
-    acknowledgment,
-    chunk,
-    complete,
-    processing,
-    snapshot,
-)
+from scripted import Script
 
 from longcall import (
     ReaderLimits,
 )
+from longcall.testing.messages import acknowledgment, chunk, complete, processing, snapshot
 
 # Slow applications.
 

@@ -117,7 +117,8 @@ class Action(Generic[ParamsT_contra, ResultT, ChunkT]):
         try:
             adapter = TypeAdapter(kind)
         except (pydantic.PydanticUserError, pydantic.PydanticUndefinedAnnotation) as error:
-            raise ConfigurationError(f"{self!r}: {kind!r} is no type of data") from error
+            why = str(error).splitlines()[0]
+            raise ConfigurationError(f"{self!r}: {kind!r} is no type of data: {why}") from error
         if not adapter.pydantic_complete:
             raise ConfigurationError(f"{self!r}: {kind!r} names a type that is not known here")
         return adapter

@@ -6,9 +6,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypedDict, assert_type
+from typing import assert_type
 
 from pydantic import BaseModel, JsonValue
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from longcall import Action, Chunk, Client, Event, Progress, RequestHandle, Status
 

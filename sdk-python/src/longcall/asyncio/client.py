@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import timedelta
@@ -137,7 +136,7 @@ class Client:
         connection = self._connection
         ends = (ConnectionState.READY, ConnectionState.DRAINING, ConnectionState.CLOSED)
         try:
-            async with asyncio.timeout(timeout):
+            async with connection.patience(timeout):
                 await connection.wait(
                     connection.state_changed, lambda: connection.protocol.state.name in ends
                 )

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from .. import __version__
@@ -27,7 +27,8 @@ from ..protocol import (
     StateChanged,
     Warned,
 )
-from .transport import OpenFailed, Transport
+from .platform import Socket, Timer, platform_of
+from .transport import OpenFailed
 
 logger = logging.getLogger("longcall")
 
@@ -58,10 +59,11 @@ class Connection:
         self._token_lock = asyncio.Lock()
         self._on_announcement = on_announcement
         self._loop = asyncio.get_running_loop()
-        self._transports: dict[int, Transport] = {}
+        self._platform = platform_of(url, options)
+        self._transports: dict[int, Socket] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}  # one a link
         self._others: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._timer_due = 0.0
         self._performing = False
         self._is_closed = False
@@ -72,7 +74,7 @@ class Connection:
     @contextmanager
     def step(self) -> Iterator[float]:
         """Gives the time for one call of the protocol, and does afterwards what it wants done."""
-        now = self.options.clock()
+        now = self._platform.now()
         self._stepping, outer = True, self._stepping
         try:
             yield now
@@ -118,6 +120,21 @@ class Connection:
             finally:
                 unsubscribe()
 
+    @asynccontextmanager
+    async def patience(self, seconds: float | None) -> AsyncIterator[None]:
+        """Raises `TimeoutError` after so many seconds of the platform's clock; None: never."""
+        async with asyncio.timeout(None) as limit:
+            timer = None
+            if seconds is not None:
+                timer = self._platform.call_later(
+                    max(0.0, seconds), lambda: limit.reschedule(self._loop.time())
+                )
+            try:
+                yield
+            finally:
+                if timer is not None:
+                    timer.cancel()
+
     def start(self) -> None:
         with self.step() as now:
             self.protocol.start(now)
@@ -152,7 +169,7 @@ class Connection:
             self._timer = None
         if due is not None:
             self._timer_due = due
-            self._timer = self._loop.call_later(max(0.0, due - now), self._on_timer)
+            self._timer = self._platform.call_later(max(0.0, due - now), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -218,7 +235,7 @@ class Connection:
         """Opens a socket and reads it until it is closed. Ends by telling the protocol."""
         try:
             token = await self.fetch_token(reason)
-            transport = await Transport.open(self.url, self.options)
+            transport = await self._platform.open(self.url, self.options)
         except asyncio.CancelledError:
             return  # _ended tells it
         except (TokenFailed, OpenFailed) as failed:

@@ -300,11 +300,16 @@ class RequestHandle(Generic[ResultT, ChunkT]):
     @asynccontextmanager
     async def _patience(self, timeout: float | None) -> AsyncIterator[None]:
         """Raises `WaitTimeout` when the caller's patience ends. PROTOCOL 9.3.2."""
+        is_anothers = False
         try:
-            async with asyncio.timeout(timeout) as patience:
-                yield
+            async with self._connection.patience(timeout):
+                try:
+                    yield
+                except TimeoutError:
+                    is_anothers = True  # what the application raised
+                    raise
         except TimeoutError:
-            if not patience.expired():
+            if is_anothers:
                 raise
             state = self._state
             raise WaitTimeout(

@@ -369,7 +369,7 @@ class ClientProtocol:
         self._check_open()
         question = CancelQuestion(encode(make_cancel(state.id, reason)))
         if state.outcome is not None:
-            question.resolve()
+            question.end(state.outcome)
             return question
         state.cancels.append(question)
         state.questions.append(question)

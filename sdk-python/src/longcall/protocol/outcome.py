@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from pydantic import JsonValue
 
-from ..errors import LongcallError
+from ..errors import LongcallError, NotFoundError
 
 
 class Ending(Enum):
@@ -29,3 +29,9 @@ class Outcome:
     ending: Ending
     result: JsonValue = None
     error: LongcallError | None = None
+
+    @property
+    def gone(self) -> NotFoundError | None:
+        """The error where the log is gone, or never was: there is nothing to cancel or to ask."""
+        error = self.error
+        return error if self.ending is Ending.LOSS and isinstance(error, NotFoundError) else None

@@ -32,6 +32,13 @@ class CancelQuestion(Question[None]):
         super().__init__()
         self.text = text
 
+    def end(self, outcome: Outcome) -> None:
+        """The request has ended: to cancel it does nothing, unless it is not there at all."""
+        if outcome.gone is None:
+            self.resolve()
+        else:
+            self.fail(outcome.gone._with())
+
 
 class TrackedRequest:
     """One id: all local handles, iterators and waiters of it share this.

@@ -310,8 +310,10 @@ class Requests:
         state = self._active.get(request_id)
         if question is None:
             return
-        if state is None or state.outcome is not None:
-            question.resolve()  # it has ended, as a quick request may under our hands
+        if state is None:
+            question.resolve()
+        elif state.outcome is not None:
+            question.end(state.outcome)  # as a quick request may under our hands
         elif error.retryable:
             state.cancels.insert(0, question)
             wait = self._context.retry_wait(state.refusals, error.retry_after)
@@ -449,7 +451,7 @@ class Requests:
         for kind in ("resend", "cancel"):
             self._context.timers.cancel((kind, state.id))
         for cancel in state.cancels:
-            cancel.resolve()
+            cancel.end(state.outcome or outcome)
         state.cancels = []
         if state.outcome is None:
             state.outcome = outcome
