@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from fronts import FRONTS, Connect
+from fronts import FRONTS, Connect, in_thread
 from peer import Peer
+from sync_clients import client_of
+
+import longcall
 
 
 @pytest_asyncio.fixture
@@ -30,6 +33,14 @@ async def peer(no_leaks: None) -> AsyncIterator[Peer]:
     """A scripted server."""
     async with Peer() as server:
         yield server
+
+
+@pytest_asyncio.fixture
+async def sync_client(peer: Peer) -> AsyncIterator[longcall.sync.Client]:
+    """A client of `longcall.sync`, to be used in threads."""
+    client = client_of(peer)
+    yield client
+    await in_thread(client.close)
 
 
 @pytest.fixture

@@ -66,10 +66,11 @@ class Talk:
 class Peer:
     """The server; `accept` gives the connections in their order.
 
-    `connect` is that of the front end that is tested.
+    `connect` is that of the front end that is tested, `patience` is that for a connection.
     """
 
     def __init__(self) -> None:
+        self.patience = PATIENCE
         self.connect: Connect = longcall.connect
         self.live = 0
         self.most_live = 0
@@ -120,7 +121,7 @@ class Peer:
 
     async def accept(self) -> Talk:
         """Returns the next connection, before anything was said."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             return await self._talks.get()
 
     async def welcome(self, **changes: Any) -> Talk:
