@@ -35,9 +35,9 @@ Completer = Callable[..., Any]
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in a line; how it is right is one command away."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         # What is short for one option today is short for two tomorrow.
-        super().__init__(*arguments, allow_abbrev=False, **options)
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         self.exit(Exit.USAGE, f"{self.prog}: {message}\n(help: {self.prog} --help)\n")

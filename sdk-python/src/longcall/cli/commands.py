@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -79,8 +80,9 @@ async def _guarded(program: Program, command: Command) -> Exit:
         task.cancel()
 
     if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
-            loop.add_signal_handler(number, stop, number)
+        with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt will do
+            for number in SIGNALS:
+                loop.add_signal_handler(number, stop, number)
     with program.display:
         try:
             return await command(program)
