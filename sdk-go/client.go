@@ -51,6 +51,8 @@ func Connect(ctx context.Context, address string, options ...Option) (*Client, e
 
 // Close closes the client for good, and returns when nothing of it is left: no goroutine, no socket. What
 // runs on the server goes on (PROTOCOL 9.3.4). What waits in this process ends with a *CloseError.
+//
+// It is safe for concurrent use.
 func (c *Client) Close() error {
 	c.connection.do(func(time.Duration) { c.connection.protocol.close() })
 	<-c.connection.done
@@ -59,6 +61,8 @@ func (c *Client) Close() error {
 }
 
 // State returns the state of the connection.
+//
+// It is safe for concurrent use.
 func (c *Client) State() State {
 	var state State
 	c.connection.do(func(time.Duration) { state = c.connection.protocol.connection.state })
@@ -67,6 +71,8 @@ func (c *Client) State() State {
 
 // Ignored returns how many messages of the server were ignored: of unknown type, or out of place
 // (PROTOCOL 2.5.3).
+//
+// It is safe for concurrent use.
 func (c *Client) Ignored() int64 {
 	var ignored int64
 	c.connection.do(func(time.Duration) { ignored = c.connection.protocol.core.ignored })
@@ -75,6 +81,8 @@ func (c *Client) Ignored() int64 {
 
 // Ready waits until the connection is ready. Nothing needs this: requests wait by themselves. The error is a
 // *CloseError when the client is closed for good, or a *WaitError.
+//
+// It is safe for concurrent use.
 func (c *Client) Ready(ctx context.Context) error {
 	for {
 		var state State
@@ -98,6 +106,8 @@ func (c *Client) Ready(ctx context.Context) error {
 
 // States yields the state of the connection, and each one after it; it ends with closed, or with ctx. Who
 // takes them slowly gets the newest 100.
+//
+// It is safe for concurrent use.
 func (c *Client) States(ctx context.Context) iter.Seq[State] {
 	return func(yield func(State) bool) {
 		conn, watcher := c.connection, &stateWatcher{}
@@ -145,6 +155,8 @@ func (w *stateWatcher) add(state State) {
 //
 // The end of ctx is the end of the caller's patience, not of the request: the error is a *WaitError, and
 // Attach comes back. Other errors: *Error, by code; *CloseError; ErrQueueFull.
+//
+// It is safe for concurrent use.
 func (c *Client) Call(ctx context.Context, action string, payload any, options ...CallOption) (json.RawMessage, error) {
 	_, result, err := c.call(ctx, action, payload, options)
 	return result, err
@@ -173,6 +185,8 @@ func (c *Client) call(
 // Submit submits a request and returns its handle once the server has stored it. A quick action is answered at
 // once: its handle is finished and has no events. Parameters and errors are those of Call; a refusal is an
 // *Error.
+//
+// It is safe for concurrent use.
 func (c *Client) Submit(ctx context.Context, action string, payload any, options ...RequestOption) (*RequestHandle, error) {
 	var settings requestSettings
 	for _, option := range options {
@@ -230,6 +244,8 @@ func (c *Client) track(
 // Attach returns a handle of a request that was submitted by anybody of the same identity. It does not wait:
 // an id that the server does not know shows when the handle is used. The error is an *Error for what has not
 // the form of an id, or a *CloseError.
+//
+// It is safe for concurrent use.
 func (c *Client) Attach(id string) (*RequestHandle, error) {
 	if err := checkRequestID(id); err != nil {
 		return nil, err
@@ -259,6 +275,8 @@ type Filter struct {
 
 // Requests yields the requests of this identity, the newest first (PROTOCOL 10.47). An error is the last that
 // it yields.
+//
+// It is safe for concurrent use.
 func (c *Client) Requests(ctx context.Context, filter Filter) iter.Seq2[RequestSummary, error] {
 	return func(yield func(RequestSummary, error) bool) {
 		var next *string

@@ -27,6 +27,8 @@ const maxProblem = 64 << 10
 //
 // The error is an *Error when the server refused, such as ErrNotFound; a *DownloadError when the file did not
 // arrive whole; a *ConfigurationError when name is no name of a file; or that of the file system.
+//
+// It is safe for concurrent use.
 func (h *RequestHandle) Download(ctx context.Context, name, path string) (Download, error) {
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`) {
 		return Download{}, &ConfigurationError{fmt.Sprintf("not the name of a file: %q", name)}

@@ -46,11 +46,15 @@ func newHandle(c *connection, t *tracked, keepsFirst bool, now time.Duration) *R
 }
 
 // ID returns the id of the request; Client.Attach comes back to it from anywhere.
+//
+// It is safe for concurrent use.
 func (h *RequestHandle) ID() string { return h.id }
 
 // Result waits for the end, and returns the result as JSON. The error is an *Error when the request failed, was
 // cancelled or timed out on the server; a *WaitError when ctx ended, which cancels nothing; a *CloseError; or
 // ErrDetached.
+//
+// It is safe for concurrent use.
 func (h *RequestHandle) Result(ctx context.Context) (json.RawMessage, error) {
 	how, attempt, err := h.outcome(ctx, func(t *tracked) bool { return t.outcome != nil })
 	switch {
@@ -108,6 +112,8 @@ func (h *RequestHandle) outcome(ctx context.Context, holds func(*tracked) bool) 
 //
 // An application that takes events slowly costs bounded memory: an iteration that holds as much as it may
 // (WithIteratorLimits) pauses, and goes on from its place in the server's log.
+//
+// It is safe for concurrent use.
 func (h *RequestHandle) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if err := h.iterate(ctx, func(event Event) bool { return yield(event, nil) }); err != nil {
@@ -190,6 +196,8 @@ func (h *RequestHandle) watch(ctx context.Context, settings callSettings) error 
 // Snapshot returns how the request stands, read by the server after this call. The error is an *Error, such as
 // ErrNotFound when the request is gone, or was never stored because it was answered at once; a *WaitError; a
 // *CloseError; or ErrDetached.
+//
+// It is safe for concurrent use.
 func (h *RequestHandle) Snapshot(ctx context.Context) (Snapshot, error) {
 	var q *question[Snapshot]
 	var err error
@@ -208,6 +216,8 @@ func (h *RequestHandle) Snapshot(ctx context.Context) (Snapshot, error) {
 // end does: Result returns ErrCancelled, or the result that was there before. To cancel what has ended does
 // nothing. reason is kept by the server, "" gives none. The errors are those of Snapshot; when ctx ends the
 // cancel is still sent.
+//
+// It is safe for concurrent use.
 func (h *RequestHandle) Cancel(ctx context.Context, reason string) error {
 	text, err := encodeChecked(&wire.CancelMessage{RequestID: h.id, Reason: present(reason)}, h.id)
 	if err != nil {
@@ -228,6 +238,8 @@ func (h *RequestHandle) Cancel(ctx context.Context, reason string) error {
 
 // Detach ends this handle, here only: the request goes on. What waits for it, and every later use, gets
 // ErrDetached.
+//
+// It is safe for concurrent use.
 func (h *RequestHandle) Detach() {
 	h.connection.do(func(now time.Duration) {
 		select {

@@ -102,18 +102,29 @@ func (x *session) catchUp(r *Request) {
 	if !ok {
 		return
 	}
-	for ; position < int64(len(r.log)); position++ {
+	for ; position < int64(len(r.log)) && len(x.out) < maxUnsent; position++ {
 		if r.status.Terminal() && position == int64(len(r.log))-1 { // PROTOCOL 10.35
 			x.tellProgress(r)
 		}
 		x.send(r.log[position])
 	}
-	x.position[r.key] = position
+	if x.position[r.key] = position; position < int64(len(r.log)) {
+		return // readOn goes on
+	}
 	if r.status.Terminal() {
 		delete(x.position, r.key)
 		return
 	}
 	x.tellProgress(r)
+}
+
+// readOn goes on with the logs that were not read to their end, now that the socket has taken what waited.
+func (x *session) readOn() {
+	for key, position := range x.position {
+		if r := x.server.requests[key]; r != nil && position < int64(len(r.log)) {
+			x.catchUp(r)
+		}
+	}
 }
 
 func (x *session) tellProgress(r *Request) {

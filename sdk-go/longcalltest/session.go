@@ -14,6 +14,9 @@ import (
 	"github.com/longcall/longcall/sdk-go/internal/wire"
 )
 
+// maxUnsent is how many messages wait for a socket before logs are read no further for it (PROTOCOL 6.4.1).
+const maxUnsent = 256
+
 // session is one connection of a client.
 type session struct {
 	server *Server
@@ -90,6 +93,7 @@ func (x *session) write() {
 				return
 			}
 		}
+		x.server.locked(x.readOn)
 		if closing != nil {
 			_ = x.socket.Close(closing.Code, closing.Reason)
 			x.cut()
