@@ -34,6 +34,7 @@ generate: ## write what is made from schema/ (models, tables, reference), tests 
 	@$(BIN)/python tools/python_api.py generate
 	@$(BIN)/python tools/python_reference.py generate
 	@npm --prefix sdk-js run --silent api:generate
+	@$(BIN)/python tools/go_api.py generate
 
 check-generate: ## fail if a generated file is not what schema/ and the tests say
 	@$(TOOL) tools/run_tests.py --only generated

@@ -95,6 +95,8 @@ def checks() -> Iterator[Part]:
     offered = (python("tools/python_api.py", "check"),)
     yield Part("api python", "api", offered, fast=offered, alone=False)
     yield Part("api js", "api", tuple(npm("api")), needs=("node",), alone=False)
+    documented = (python("tools/go_api.py", "check"),)
+    yield Part("api go", "api", documented, needs=("go",), alone=False)
 
 
 def python_tests() -> Iterator[Part]:
