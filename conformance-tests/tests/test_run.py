@@ -247,7 +247,7 @@ async def test_a_case_that_needs_what_the_driver_lacks_is_not_applicable(tmp_pat
     assert lacking.findings == ("the driver has not the features net",)
     having = GOOD.replace("answer(command)", 'answer(command, features=["net"])')
     assert (await verdict(tmp_path, having, steps=steps)).verdict is Verdict.PASS
-    assert (await verdict(tmp_path, GOOD, needs=["codec"])).verdict is Verdict.NOT_APPLICABLE
+    assert (await verdict(tmp_path, GOOD, needs=["http_status"])).verdict is Verdict.NOT_APPLICABLE
 
 
 async def test_a_broken_should_is_a_warning(tmp_path: Path) -> None:

@@ -79,7 +79,6 @@ def _is_for(named: JsonObject, kind: str) -> bool:
 _NAMED_BY: Final = {"Event": "ev", "Command": "cmd"}
 _OK: Final = {
     "hello": "Hello", "reset": "Leaks", "bye": "Leaks", "list": "Listing", "snapshot": "Snapshot",
-    "encode": "Encoded", "decode": "Decoded",
 }  # fmt: skip
 
 

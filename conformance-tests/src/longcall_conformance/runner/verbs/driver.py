@@ -135,18 +135,6 @@ async def net(play: Play, arguments: JsonObject) -> None:
     await play.ask("net", arguments)
 
 
-@verb("driver.encode", required=("message",), optional=("match", "bind"), feature="codec")
-async def encode(play: Play, arguments: JsonObject) -> None:
-    """What the SDK writes for a message: `match: {text: …}`."""
-    play.expect(await play.ask("encode", {"message": arguments["message"]}), arguments)
-
-
-@verb("driver.decode", required=("text",), optional=("match", "bind"), feature="codec")
-async def decode(play: Play, arguments: JsonObject) -> None:
-    """What the SDK reads in a text: `match: {message: {…}}`."""
-    play.expect(await play.ask("decode", {"text": arguments["text"]}), arguments)
-
-
 @verb("driver.close", required=("client",), uses=("client",))
 async def close(play: Play, arguments: JsonObject) -> None:
     """Closes a client."""
