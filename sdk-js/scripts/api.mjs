@@ -26,8 +26,12 @@ execFileSync(
   { stdio: "inherit" },
 );
 
-const wrong = entries.flatMap(report);
-const names = new Set(entries.map(({ name }) => `${name}.api.md`));
+const reports = entries.map((entry) => ({
+  ...entry,
+  file: `${entry.name.replace("/", "-")}.api.md`,
+}));
+const wrong = reports.flatMap(report);
+const names = new Set(reports.map(({ file }) => file));
 for (const file of readdirSync(kept).filter((name) => !names.has(name))) {
   if (verb === "generate") rmSync(join(kept, file));
   else wrong.push(`api/${file} is of no entry`);
@@ -38,40 +42,39 @@ if (wrong.length > 0) console.error("`make generate` writes the public API anew"
 process.exitCode = wrong.length > 0 ? 1 : 0;
 
 /** Writes or compares the API of one entry; returns what is wrong with it. */
-function report({ name, source }) {
-  const file = join(work, source.replace(/^src/, "types").replace(/\.tsx?$/, ".d.ts"));
+function report({ file, source }) {
+  const types = join(work, source.replace(/^src/, "types").replace(/\.tsx?$/, ".d.ts"));
   const said = [];
-  const { succeeded, apiReportChanged } = Extractor.invoke(configuration(name, file), {
+  const { succeeded, apiReportChanged } = Extractor.invoke(configuration(file, types), {
     localBuild: verb === "generate",
     messageCallback(message) {
       message.handled = true;
       if (["error", "warning"].includes(message.logLevel)) said.push(message.text);
     },
   });
-  if (apiReportChanged)
-    return verb === "generate" ? [] : [`api/${name}.api.md: the API is another`];
-  return succeeded ? [] : [`api/${name}.api.md: ${said.join("; ")}`];
+  if (apiReportChanged) return verb === "generate" ? [] : [`api/${file}: the API is another`];
+  return succeeded ? [] : [`api/${file}: ${said.join("; ")}`];
 }
 
-function configuration(name, file) {
+function configuration(file, types) {
   return ExtractorConfig.prepare({
     configObjectFullPath: undefined,
     packageJsonFullPath: join(root, "package.json"),
     configObject: {
       projectFolder: root,
-      mainEntryPointFilePath: file,
+      mainEntryPointFilePath: types,
       newlineKind: "lf",
       compiler: {
         overrideTsconfig: {
           extends: join(root, "tsconfig.build.json"),
           compilerOptions: { rootDir: work, types: [], skipLibCheck: true },
           include: [],
-          files: [file],
+          files: [types],
         },
       },
       apiReport: {
         enabled: true,
-        reportFileName: `${name}.api.md`,
+        reportFileName: file,
         reportFolder: kept,
         reportTempFolder: join(work, "reports"),
       },

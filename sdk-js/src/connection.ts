@@ -20,7 +20,7 @@ import { Transport, type WebSocketConstructor } from "./transport.js";
 const SUBPROTOCOL = "longcall.v1";
 
 /** The longest time that a timer of JavaScript can wait for, about 24 days. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const LONGEST_TIMER_MS = 2_147_483_647;
 
 /** The longest `traceparent` of a request. */
 const MAX_TRACEPARENT = 256;

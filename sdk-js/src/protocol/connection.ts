@@ -27,8 +27,6 @@ import type { TrackedRequest } from "./request.js";
 import type { Requests } from "./requests.js";
 import { Signal } from "./signals.js";
 
-const { PROTOCOL_ERROR, TOO_SLOW } = CLOSE_CODES;
-
 /** The close code of an end that nobody is to blame for. */
 const NORMAL = 1000;
 
@@ -80,7 +78,7 @@ export class Connection {
         `welcome ${link.id}`,
         now + this.#context.settings.openTimeoutMs,
         (at) => {
-          this.#context.close(link, TOO_SLOW.code, "no welcome in time", at);
+          this.#context.close(link, CLOSE_CODES.TOO_SLOW.code, "no welcome in time", at);
         },
       );
     } else if (link.phase === "ready" && token !== undefined) {
@@ -169,7 +167,12 @@ export class Connection {
   }
 
   /** Leaves a server that breaks the protocol. PROTOCOL 4.2.9, 4.3.14, 10.30. */
-  violated(link: Link, what: string, now: number, code: number = PROTOCOL_ERROR.code): void {
+  violated(
+    link: Link,
+    what: string,
+    now: number,
+    code: number = CLOSE_CODES.PROTOCOL_ERROR.code,
+  ): void {
     if (link.phase === "closing") return;
     this.#context.warn(`the server broke the protocol: ${what}`);
     if (link.terms !== undefined) this.#backoff.violated();
@@ -337,7 +340,7 @@ export class Connection {
     this.#context.timers.set(`heartbeat ${link.id}`, at, (now) => {
       const seen = heartbeat.look(now, this.#context.isHidden);
       if (seen === "dead") {
-        this.#context.close(link, TOO_SLOW.code, "nothing was heard", now); // PROTOCOL 6.7.6
+        this.#context.close(link, CLOSE_CODES.TOO_SLOW.code, "nothing was heard", now); // PROTOCOL 6.7.6
       } else if (seen === "probe") this.#probe(link, now);
       else {
         if (seen === "ping") this.#requests.sender.sendNow(link, { type: "ping" }, now);

@@ -19,7 +19,7 @@ import { Sender, tooLarge } from "./sender.js";
 import type { Question } from "./signals.js";
 
 /** What a handle keeps for its first iteration, while nobody iterates. */
-const FIRST_EVENTS: ReaderLimits = { maxEvents: 64, maxBytes: 64 * 1024 };
+const FIRST_EVENTS: ReaderLimits = { maxEvents: 64, maxBytes: 65_536 };
 
 /** All requests that this client knows, and what the application asks of them. */
 export class Requests {

@@ -163,3 +163,9 @@ test("attw finds nothing, for any entry and any resolver", () => {
   expect(analysis.problems).toEqual([]);
   for (const [path] of entries) expect(Object.keys(analysis.entrypoints)).toContain(path);
 }, 60_000);
+
+test("what a page loads is within its limits, and what it does not use it does not load", () => {
+  const said = run(process.execPath, ["scripts/size.mjs"], ROOT); // fails where a limit is passed
+  expect(said).toMatch(/kB {2}longcall +limit/);
+  expect(said).toMatch(/kB {2}src\/generated\/validators\.ts/);
+}, 60_000);
