@@ -8,11 +8,11 @@ from typing import Any
 
 from fronts import in_thread
 from peer import Peer, Talk
-from scripted import snapshot
 
 import longcall
 from longcall import Options
 from longcall.sync import Client, RequestHandle
+from longcall.testing.messages import snapshot
 
 FAST = Options(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.5)
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from fronts import in_thread
 from peer import Peer
-from scripted import acknowledgment, chunk, complete, snapshot
 from sync_clients import attached, echo, our_threads
 
 from longcall import (
@@ -18,6 +17,7 @@ from longcall import (
     Status,
 )
 from longcall.sync import Client
+from longcall.testing.messages import acknowledgment, chunk, complete, snapshot
 
 
 @pytest.mark.complaint(15, 22)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from fronts import in_thread
 from peer import PATIENCE, Peer
-from scripted import acknowledgment, chunk, complete, processing, progress
 from sync_clients import client_of, echo, our_threads
 
 import longcall
@@ -23,6 +22,7 @@ from longcall import (
     Progress,
 )
 from longcall.sync import Client
+from longcall.testing.messages import acknowledgment, chunk, complete, processing, progress
 
 
 @pytest.mark.complaint(21)

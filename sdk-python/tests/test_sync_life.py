@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from fronts import in_thread
 from peer import PATIENCE, Peer
-from scripted import acknowledgment, chunk, complete, failure, snapshot
 from sync_clients import attached, client_of, echo, our_threads
 
 from longcall import (
@@ -27,6 +26,7 @@ from longcall import (
     WaitTimeout,
 )
 from longcall.sync import Client
+from longcall.testing.messages import acknowledgment, chunk, complete, failure, snapshot
 
 
 async def test_client_starts_with_its_first_use(peer: Peer) -> None:

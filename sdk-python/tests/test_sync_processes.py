@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from peer import PATIENCE, Peer, Talk
-from scripted import acknowledgment, chunk, complete, snapshot
 from sync_clients import echo
+
+from longcall.testing.messages import acknowledgment, chunk, complete, snapshot
 
 pytestmark = pytest.mark.slow
 
