@@ -82,7 +82,7 @@ drain: ## SIGTERM 50 times with requests running and queued: nobody sees an erro
 test-browser-long: ## what Chromium does by the minute: offline, hidden, in the back/forward cache
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@$(TOOL) tools/node.py
-	@cd sdk-js && LONGCALL_BROWSER=long npm run --silent test:browser
+	@cd sdk-js && npm run --silent build && LONGCALL_BROWSER=long npm run --silent test:browser
 
 stalled: ## a reader stops at the level of TCP while 50 MB come: bounded, harmless, nothing lost
 	@$(TOOL) tools/environment.py dev >/dev/null

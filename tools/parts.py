@@ -127,7 +127,7 @@ def javascript_tests() -> Iterator[Part]:
     """`npm test` of each folder that has one."""
     commands = tuple(npm("build", "test"))
     yield Part("sdk-js", "test", commands, needs=("node",), fast=tuple(npm("test:fast")))
-    yield Part("browser", "test", tuple(npm("test:browser")), needs=("node", "chromium"))
+    yield Part("browser", "test", tuple(npm("build", "test:browser")), needs=("node", "chromium"))
 
 
 def go_tests() -> Iterator[Part]:
