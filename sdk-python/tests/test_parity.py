@@ -21,7 +21,7 @@ ASYNC_NAMES = {
 """Methods of the language that bear another name."""
 
 ASYNC_ALONE = {
-    "longcall.asyncio": {"EventIterator"},  # a plain generator there
+    "longcall.asyncio": {"EventIterator", "MapIterator"},  # plain generators there
     "Client": set[str](),
     "RequestHandle": {"__await__"},  # result()
 }
@@ -30,6 +30,8 @@ ASYNC_ALONE = {
 TYPES = [
     (r"AsyncGenerator\[(.*), None\]", r"Generator[\1, None, None]"),
     (r"EventIterator\[(.*)\]", r"Generator[Event[\1], None, None]"),
+    (r"MapIterator\[(.*)\]", r"Generator[MapItem[\1], None, None]"),
+    (r" \| AsyncIterable\[\w+\]", ""),
 ]
 """Types that are another's in `longcall.sync`."""
 

@@ -5,7 +5,7 @@ __version__ = "0.1.0"
 
 from . import sync as sync
 from .actions import Action
-from .asyncio import Callback, Client, EventIterator, RequestHandle, connect
+from .asyncio import Callback, Client, EventIterator, MapIterator, RequestHandle, connect
 from .codec import canonical_json
 from .codes import CloseCode, ErrorCode, RequestStatus
 from .errors import (
@@ -43,12 +43,21 @@ from .events import (
     Download,
     ErrorInfo,
     Event,
+    MapItem,
     Progress,
     RequestSummary,
     Snapshot,
     Status,
 )
-from .options import Duration, Options, ReaderLimits, RequestOptions, Token, TokenReason
+from .options import (
+    Duration,
+    Options,
+    ReaderLimits,
+    RequestOptions,
+    SharedOptions,
+    Token,
+    TokenReason,
+)
 from .states import ConnectionState
 
 __all__ = [
@@ -78,6 +87,8 @@ __all__ = [
     "InternalError",
     "InvalidResult",
     "LongcallError",
+    "MapItem",
+    "MapIterator",
     "NotFoundError",
     "Options",
     "PayloadTooLargeError",
@@ -93,6 +104,7 @@ __all__ = [
     "RequestSummary",
     "RequestTimeoutError",
     "ResourceExhaustedError",
+    "SharedOptions",
     "Snapshot",
     "Status",
     "Token",

@@ -22,8 +22,11 @@ from pydantic import JsonValue
 from typing_extensions import TypeVar
 
 from .codes import RequestStatus
+from .errors import LongcallError
 
 DataT = TypeVar("DataT", default=JsonValue)
+PayloadT = TypeVar("PayloadT", default=object)
+ResultT = TypeVar("ResultT", default=JsonValue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +181,25 @@ class Download:
     """In bytes."""
     sha256: str
     """In lower-case hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapItem(Generic[PayloadT, ResultT]):
+    """What became of one payload of `map`."""
+
+    index: int
+    """The place of the payload among all of them, from 0."""
+    payload: PayloadT
+    """The payload itself."""
+    request_id: str | None
+    """The request; None when there was none, because the payload does not fit."""
+    error: LongcallError | None
+    """Why there is no result; None: there is one."""
+    _result: ResultT | None
+
+    @property
+    def result(self) -> ResultT:
+        """The result; raises `error` where there is none."""
+        if self.error is not None:
+            raise self.error
+        return self._result  # type: ignore[return-value]  # None only where it is the result

@@ -23,11 +23,9 @@ Duration: TypeAlias = float | timedelta
 """Seconds, or a `timedelta`."""
 
 
-class RequestOptions(TypedDict, total=False):
-    """What may be said of a request beside its action and payload; `call`, `submit` and `map`."""
+class SharedOptions(TypedDict, total=False):
+    """What may be said of requests beside their action and payload."""
 
-    id: str | None
-    """The id and idempotency key; None: a fresh UUIDv7. 1 to 128 of `A-Za-z0-9._:-`."""
     deadline: Duration | None
     """When the *server* ends the request with TIMEOUT, after its acceptance; over its delay and
     retries. PROTOCOL 5.7."""
@@ -41,6 +39,13 @@ class RequestOptions(TypedDict, total=False):
     """Where a signed webhook goes at the end."""
     traceparent: str | None
     """W3C trace context of whoever asks."""
+
+
+class RequestOptions(SharedOptions, total=False):
+    """What may be said of one request beside its action and payload; for `call` and `submit`."""
+
+    id: str | None
+    """The id and idempotency key; None: a fresh UUIDv7. 1 to 128 of `A-Za-z0-9._:-`."""
 
 
 def boot_clock() -> float:

@@ -4,5 +4,6 @@
 from .client import Client, connect
 from .handle import Callback, RequestHandle
 from .iteration import EventIterator
+from .mapping import MapIterator
 
-__all__ = ["Callback", "Client", "EventIterator", "RequestHandle", "connect"]
+__all__ = ["Callback", "Client", "EventIterator", "MapIterator", "RequestHandle", "connect"]

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections import abc
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from pydantic import JsonValue
 
@@ -17,11 +18,14 @@ from ..codec import invalid
 from ..errors import ConfigurationError, ConnectionClosed, WaitTimeout
 from ..events import Announcement, Chunk, ClientState, Progress, RequestSummary, Status
 from ..identifiers import new_request_id
-from ..options import Duration, Options, RequestOptions, Token, checked_url
+from ..options import Duration, Options, RequestOptions, SharedOptions, Token, checked_url
 from ..protocol import TrackedRequest
 from ..states import ConnectionState
 from .connection import Connection, checked_token
 from .handle import Callback, Callbacks, RequestHandle
+from .mapping import MapIterator, Mapping
+
+PayloadT = TypeVar("PayloadT")
 
 
 def connect(
@@ -366,6 +370,96 @@ class Client:
         meant = named("" if action is None else action)
         return RequestHandle(self._connection, state, meant, cancel_on_exit=cancel_on_exit)
 
+    @overload
+    def map(
+        self,
+        action: Action[ParamsT, ResultT, Any],
+        payloads: Iterable[ParamsT] | AsyncIterable[ParamsT],
+        *,
+        max_in_flight: int = 100,
+        ordered: bool = True,
+        id: Callable[[ParamsT], str] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[SharedOptions],
+    ) -> MapIterator[ParamsT, ResultT]: ...
+
+    @overload
+    def map(
+        self,
+        action: str,
+        payloads: Iterable[PayloadT] | AsyncIterable[PayloadT],
+        *,
+        max_in_flight: int = 100,
+        ordered: bool = True,
+        id: Callable[[PayloadT], str] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[SharedOptions],
+    ) -> MapIterator[PayloadT, JsonValue]: ...
+
+    def map(
+        self,
+        action: Action[Any, Any, Any] | str,
+        payloads: Iterable[Any] | AsyncIterable[Any],
+        *,
+        max_in_flight: int = 100,
+        ordered: bool = True,
+        id: Callable[[Any], str] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[SharedOptions],
+    ) -> MapIterator[Any, Any]:
+        """Calls an action for each payload, many at once, and yields what became of each.
+
+        ::
+
+            async for item in client.map("resize", images, ordered=False):
+                print(item.payload, item.result)  # `result` raises where there is none
+
+        A failure ends nothing: its item says so by `error`, and raises it from `result`. Leaving
+        early, by that or by `break`, leaves the requests that are not finished: they go on.
+
+        Args:
+            action: As in `call`.
+            payloads: What to call it with; a plain or an async iterable, which may be endless: a
+                payload is taken from it when there is room. A plain one is advanced in the event
+                loop, so it should not block.
+            max_in_flight: How many requests may be submitted and not yet taken from here; finished
+                ones that wait for their turn, or for a slow application, count.
+            ordered: Whether items come in the order of the payloads; False: as they are finished.
+            id: Says the id of the request of a payload, so that a map that is started again
+                repeats nothing. None: a fresh UUIDv7 each.
+            timeout: The patience for each request, in seconds, from its submission; None: for ever.
+            cancel_on_exit: True: leaving early asks the server to end what is not finished.
+            options: As in `call`, for each of them.
+
+        Raises:
+            ConfigurationError: `max_in_flight` is less than 1.
+            ConnectionClosed: The client is closed for good; from the iteration.
+        """
+        if max_in_flight < 1:
+            raise ConfigurationError(f"max_in_flight must be at least 1, not {max_in_flight}")
+        meant, connection = named(action), self._connection
+
+        def submit(payload: Any) -> RequestHandle[Any, Any]:
+            chosen = None if id is None else id(payload)
+            state = self._submit(meant, payload, id=chosen, **options)
+            return RequestHandle(
+                connection, state, meant, keeps_first=False, cancel_on_exit=cancel_on_exit
+            )
+
+        return MapIterator(
+            Mapping(
+                connection,
+                payloads,
+                submit,
+                size=max_in_flight,
+                ordered=ordered,
+                timeout=timeout,
+            )
+        )
+
     async def requests(
         self,
         *,
@@ -416,7 +510,7 @@ class Client:
         deadline: Duration | None = None,
         delay: Duration | None = None,
         priority: int | None = None,
-        metadata: Mapping[str, str] | None = None,
+        metadata: abc.Mapping[str, str] | None = None,
         callback_url: str | None = None,
         traceparent: str | None = None,
     ) -> TrackedRequest:

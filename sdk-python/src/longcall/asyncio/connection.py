@@ -193,7 +193,7 @@ class Connection:
                 if (transport := self._transports.get(link)) is not None:
                     transport.set_read_limit(max_bytes)
             case FetchToken(link):
-                self._spawn(self._refresh(link))
+                self.spawn(self._refresh(link))
             case StateChanged(state):
                 self._show_state(state)
             case Announced(announcement):
@@ -224,10 +224,12 @@ class Connection:
             call_safely(show, state)
         self.state_changed.fire()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begins a task that does not outlive the client: `close` cancels it and waits for it."""
         task = asyncio.create_task(work)
         self._others.add(task)
         task.add_done_callback(self._others.discard)
+        return task
 
     # A link.
 

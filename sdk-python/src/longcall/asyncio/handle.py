@@ -277,6 +277,10 @@ class RequestHandle(Generic[ResultT, ChunkT]):
         if outcome is not None and outcome.error is not None and outcome.ending is Ending.LOSS:
             raise outcome.error._with()
 
+    def _leave(self) -> None:
+        """Ends this handle at once, as leaving an iteration early does."""
+        self._usage.detach(exits=True)
+
     async def _run(self, callbacks: Callbacks[ChunkT], timeout: float | None) -> ResultT:
         """Calls the application for each event until the end, and returns the result."""
         # Whoever waits inside is cancelled by the end of the patience; only here it is known why.

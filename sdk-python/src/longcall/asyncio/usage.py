@@ -90,17 +90,18 @@ class Usage:
         with self._connection.step() as now:
             self._connection.protocol.close_reader(self._state, reader, now)
 
-    def detach(self) -> None:
-        """Ends the handle, and wakes all who wait for it."""
+    def detach(self, *, exits: bool = False) -> None:
+        """Ends the handle, and wakes all who wait for it; `exits`: as somebody who leaves early."""
         if self.is_detached:
             return
         self.is_detached = True
         protocol = self._connection.protocol
+        exits = exits and self._state.outcome is None
         with self._connection.step() as now:
             for reader in self._readers:
                 protocol.close_reader(self._state, reader, now)
             if not self._is_released:
-                protocol.release(self._state, now)
+                protocol.release(self._state, now, cancels=exits and self._cancel_on_exit)
         for reader in self._readers:
             reader.changed.fire()
         self._state.changed.fire()

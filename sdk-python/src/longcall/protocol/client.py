@@ -43,6 +43,7 @@ from .questions import Question
 from .reader import EventReader
 from .request import CancelQuestion, Phase, TrackedRequest
 from .requests import Requests
+from .signals import Signal
 
 PASSIVE_LIMITS = ReaderLimits(max_events=64, max_bytes=64 * 1024)
 """What is kept for the first iterator of a handle before it starts."""
@@ -76,6 +77,16 @@ class ClientProtocol:
     def ignored(self) -> int:
         """How many messages of the server were ignored. PROTOCOL 2.5.3."""
         return self._context.ignored
+
+    @property
+    def room(self) -> Signal:
+        """Fires when fewer requests wait to be sent, so that one more may be taken."""
+        return self._requests.sender.room
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their first sending."""
+        return self._requests.sender.waiting
 
     def take_effects(self) -> list[Effect]:
         """Returns what is to be done, in order, and forgets it."""

@@ -17,6 +17,7 @@ from ..messages import AttachMessage, DetachMessage
 from .context import Context
 from .link import Cursor, Link, LinkPhase, ListQuestion
 from .request import Phase, TrackedRequest, byte_length
+from .signals import Signal
 
 POLL_INTERVAL: Final = 5.0
 """Seconds between questions whether requests that nobody reads have ended; only while new requests
@@ -29,10 +30,12 @@ class Sender:
     """Sends what is due on the ready link, as far as the server's limits let it.
 
     Attributes:
+        room: Fires when fewer requests wait for their first sending.
         in_flight: The ids that may count as stored and unfinished on the server. PROTOCOL 9.6.2.
     """
 
     def __init__(self, context: Context, end: Refuse) -> None:
+        self.room = Signal()
         self.in_flight: set[str] = set()
         self._context = context
         self._end = end  # ends a request with an error that was found here
@@ -84,6 +87,7 @@ class Sender:
         """Sends nothing more for this request."""
         if self._waiting.pop(state.id, None) is not None:
             self._waiting_bytes -= state.size
+            self.room.fire()
         for pending in (self._resends, self._cancels):
             pending.pop(state.id, None)
         self.in_flight.discard(state.id)
@@ -155,6 +159,7 @@ class Sender:
                 continue
             del self._waiting[state.id]
             self._waiting_bytes -= state.size
+            self.room.fire()
             state.phase = Phase.SENT
             state.first_sent_at = now
             self._send_request(link, state, state.text)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from pydantic import JsonValue
 
@@ -14,11 +15,13 @@ from ..actions import Action, ChunkT, ParamsT, ResultT, named
 from ..asyncio.client import Client as AsyncClient
 from ..asyncio.handle import RequestHandle as AsyncHandle
 from ..errors import ConfigurationError
-from ..events import Announcement, Chunk, ClientState, Progress, RequestSummary, Status
-from ..options import Options, RequestOptions, Token
+from ..events import Announcement, Chunk, ClientState, MapItem, Progress, RequestSummary, Status
+from ..options import Options, RequestOptions, SharedOptions, Token
 from .callbacks import Notifier, token_in_thread
 from .connection import Connection
 from .handle import Callback, RequestHandle
+
+PayloadT = TypeVar("PayloadT")
 
 
 def connect(
@@ -350,6 +353,97 @@ class Client:
             drop=AsyncHandle.detach,
         )
         return RequestHandle(self._connection, handle, self)
+
+    @overload
+    def map(
+        self,
+        action: Action[ParamsT, ResultT, Any],
+        payloads: Iterable[ParamsT],
+        *,
+        max_in_flight: int = 100,
+        ordered: bool = True,
+        id: Callable[[ParamsT], str] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[SharedOptions],
+    ) -> Generator[MapItem[ParamsT, ResultT], None, None]: ...
+
+    @overload
+    def map(
+        self,
+        action: str,
+        payloads: Iterable[PayloadT],
+        *,
+        max_in_flight: int = 100,
+        ordered: bool = True,
+        id: Callable[[PayloadT], str] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[SharedOptions],
+    ) -> Generator[MapItem[PayloadT, JsonValue], None, None]: ...
+
+    def map(
+        self,
+        action: Action[Any, Any, Any] | str,
+        payloads: Iterable[Any],
+        *,
+        max_in_flight: int = 100,
+        ordered: bool = True,
+        id: Callable[[Any], str] | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool = False,
+        **options: Unpack[SharedOptions],
+    ) -> Generator[MapItem[Any, Any], None, None]:
+        """Calls an action for each payload, many at once, and yields what became of each.
+
+        ::
+
+            for item in client.map("resize", images, ordered=False):
+                print(item.payload, item.result)  # `result` raises where there is none
+
+        A failure ends nothing: its item says so by `error`, and raises it from `result`. Leaving
+        early, by that or by `break`, leaves the requests that are not finished: they go on.
+
+        Args:
+            action: As in `call`.
+            payloads: What to call it with; may be endless: a payload is taken from it when there
+                is room, in the thread that iterates, while that waits for the next item.
+            max_in_flight: How many requests may be submitted and not yet taken from here; finished
+                ones that wait for their turn, or for a slow application, count.
+            ordered: Whether items come in the order of the payloads; False: as they are finished.
+            id: Says the id of the request of a payload, so that a map that is started again
+                repeats nothing; called in the client's thread. None: a fresh UUIDv7 each.
+            timeout: The patience for each request, in seconds, from its submission; None: for ever.
+            cancel_on_exit: True: leaving early asks the server to end what is not finished.
+            options: As in `call`, for each of them.
+
+        Raises:
+            ConfigurationError: `max_in_flight` is less than 1.
+            ConnectionClosed: The client is closed for good; from the iteration.
+        """
+        meant, inbox = named(action), self._connection.inbox()
+        advanced = iter(payloads)
+
+        async def each() -> AsyncGenerator[Any, None]:
+            while (payload := await inbox.ask(lambda: next(advanced, inbox))) is not inbox:
+                yield payload
+
+        async def items() -> AsyncGenerator[MapItem[Any, Any], None]:
+            mapping = self._client.map(
+                meant,
+                each(),
+                max_in_flight=max_in_flight,
+                ordered=ordered,
+                id=id,
+                timeout=timeout,
+                cancel_on_exit=cancel_on_exit,
+                **options,
+            )
+            async with aclosing(mapping):
+                async for item in mapping:
+                    yield item
+
+        return self._connection.iterate(items, inbox)
 
     def requests(
         self,

@@ -142,7 +142,9 @@ class Connection:
 
         return self.run(done, drop=drop)
 
-    def iterate(self, make: Callable[[], Items[ItemT]]) -> Generator[ItemT, None, None]:
+    def iterate(
+        self, make: Callable[[], Items[ItemT]], inbox: Inbox | None = None
+    ) -> Generator[ItemT, None, None]:
         """Yields what an iterator of the loop gives. Who leaves it early closes it."""
         items = make()
 
@@ -152,7 +154,7 @@ class Connection:
             return []
 
         try:
-            while taken := self.run(take):
+            while taken := self.run(take, inbox=inbox):
                 yield taken.pop()
         except Exception:
             raise

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from queue import Empty, SimpleQueue
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ..errors import ConfigurationError, ConnectionClosed
 from ..events import Event, Progress
@@ -61,6 +61,26 @@ class Inbox:
                 await self._emptied()
 
         return relayed
+
+    async def ask(self, act: Callable[[], Result]) -> Result:
+        """Does something in the thread that waits, when it waits, and returns what it gives."""
+        answered: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def settle(set_it: Callable[[Any], None], value: object) -> None:
+            if not answered.done():
+                set_it(value)
+
+        def live() -> None:
+            try:
+                value = act()
+            except Exception as error:
+                raised = error
+                self._post(lambda: settle(answered.set_exception, raised))
+            else:
+                self._post(lambda: settle(answered.set_result, value))
+
+        self._items.put(live)
+        return await answered
 
     async def _emptied(self) -> None:
         emptied = asyncio.Event()
