@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from longcall_conformance.runner.case import load_cases
 from longcall_conformance.runner.manifest import Manifest
 from longcall_conformance.runner.server_process import ServerProcess
 from longcall_conformance.runner.under_test import ServerFailed
 
+CASES = Path(__file__).parent.parent / "cases"
 PROGRAM = """
 import json, os, signal, sys
 data, ready, name = sys.argv[1:]
@@ -32,8 +34,7 @@ def manifest(folder: Path, **more: object) -> Path:
         "name: several",
         f'start: "{command} server"',
         f'beside: ["{command} one", "{command} two"]',
-        'handlers: {demo: "none"}',
-        *(f"{name}: {value}" for name, value in more.items()),
+        *(f"{name}: {value}" for name, value in {"handlers": "{demo: none}", **more}.items()),
     ]
     (folder / "several.yaml").write_text("\n".join(lines))
     return folder / "several.yaml"
@@ -73,3 +74,13 @@ async def test_processes_beside_a_server_share_its_data_and_its_fate(tmp_path: P
 def test_an_unknown_member_of_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServerFailed, match="colour"):
         Manifest.load(manifest(tmp_path, colour="blue"))
+
+
+def test_a_setting_that_cannot_be_set_makes_its_case_inapplicable(tmp_path: Path) -> None:
+    case = next(
+        case for case in load_cases(CASES) if case.name == "server/auth/key-that-cannot-be-fetched"
+    )
+    lacking = Manifest.load(manifest(tmp_path, handlers="{conf: none}"))
+    assert lacking.lacks(case) == "the setting jwks_url of several cannot be set"
+    having = Manifest.load(manifest(tmp_path, handlers="{conf: none}", settings="{jwks_url: K}"))
+    assert having.lacks(case) is None

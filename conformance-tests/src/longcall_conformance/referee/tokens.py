@@ -16,10 +16,16 @@ def _part(data: bytes) -> str:
 
 
 def sign(
-    claims: dict[str, Any], secret: str, *, algorithm: str = "HS256", kind: str = "JWT"
+    claims: dict[str, Any],
+    secret: str,
+    *,
+    algorithm: str = "HS256",
+    kind: str = "JWT",
+    key_id: str | None = None,
 ) -> str:
     """Returns a compact JWT; `algorithm` goes into its header, the signature is always HS256."""
-    head = _part(json.dumps({"alg": algorithm, "typ": kind}).encode())
+    named = {} if key_id is None else {"kid": key_id}
+    head = _part(json.dumps({"alg": algorithm, "typ": kind, **named}).encode())
     body = _part(json.dumps(claims).encode())
     if algorithm == "none":
         return f"{head}.{body}."
@@ -59,9 +65,11 @@ def token_set(secret: str, run: str, more: dict[str, Any] | None = None) -> dict
         "controller": sign(
             person("controller", acme, permissions=["request:conf.control"]), secret
         ),
+        "operator": sign(person("root", f"operators-{run}", permissions=["admin"]), secret),
         "powerless": sign(person("carol", acme, permissions=[]), secret),
         "wrong_key": sign(alice, "another-secret-another-secret-another"),
         "expired": sign({**alice, "exp": int(time.time()) - 3600}, secret),
+        "unknown_key": sign(alice, secret, algorithm="RS256", key_id="of-another-day"),
         "alg_none": sign(alice, secret, algorithm="none"),
         "alg_hs512": sign(alice, secret, algorithm="HS512"),
         "no_exp": sign(without_exp, secret),

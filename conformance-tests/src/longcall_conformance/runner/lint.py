@@ -185,13 +185,20 @@ class _Lint:
                 raise self._refused(where, f"the defect {name} comes only after what rejects it")
 
     def _accepted(self, where: str, accepted: Any) -> None:
-        kinds = {"type": {"on", "match"}, "ev": {"handle", "client", "match"}, "upgrade": set()}
+        kinds = {
+            "type": {"on", "match"},
+            "ev": {"handle", "client", "match"},
+            "upgrade": set(),
+            "status": {"match"},
+        }
         if isinstance(accepted, dict):
             for kind, others in kinds.items():
                 if kind in accepted and not set(accepted) - others - {kind}:
                     return
         raise self._refused(
-            where, "`accepted` is {type, on, match}, {ev, handle, client, match} or {upgrade: true}"
+            where,
+            "`accepted` is {type, on, match}, {ev, handle, client, match}, {status, match} or "
+            "{upgrade: true}",
         )
 
     def _rejects(self, verb: str, arguments: JsonObject) -> bool:
@@ -199,6 +206,8 @@ class _Lint:
         match = arguments.get("match", {})
         if verb == "raw.refused":
             return True
+        if verb == "http.ask":
+            return bool(400 <= arguments["status"] < 500)
         if verb == "raw.upgrade":
             return bool(arguments["status"] != 101)
         if verb in ("raw.expect_end", "peer.expect_end"):

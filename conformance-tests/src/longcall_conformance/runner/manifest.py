@@ -48,6 +48,8 @@ class Manifest:
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
     """Which variable of the environment sets a limit, by its name in cases."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """The same for settings that are texts."""
     handlers: Mapping[str, str] = field(default_factory=dict)
     fixtures: Mapping[str, str] = field(default_factory=dict)
     jwt: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +91,9 @@ class Manifest:
         for name in needs.get("limits", {}):
             if name not in self.limits:
                 return f"the limit {name} of {self.name} cannot be set"
+        for name in needs.get("settings", {}):
+            if name not in self.settings:
+                return f"the setting {name} of {self.name} cannot be set"
         for name in needs.get("fixtures", ()):
             if name not in self.fixtures:
                 return f"{self.name} has no fixture {name}"

@@ -129,7 +129,9 @@ class Play:
             raise StepFailed(f"{where}: it was rejected all the same")
         if isinstance(error, (DriverCrash, ProtocolBroken)):
             raise error
-        wanted = {key: value for key, value in accepted.items() if key in ("type", "upgrade")}
+        wanted = {
+            key: value for key, value in accepted.items() if key in ("type", "upgrade", "status")
+        }
         wanted.update(accepted.get("match", {}))
         if not (isinstance(error, StepFailed) and error.got and matches(error.got, wanted)):
             raise StepFailed(f"{where}: it was not accepted: {error}")

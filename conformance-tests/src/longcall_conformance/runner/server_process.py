@@ -113,6 +113,8 @@ class ServerProcess:
             environment[name] = self._manifest.filled(value, words)
         for name, value in self._needs.get("limits", {}).items():
             environment[self._manifest.limits[name]] = str(value)
+        for name, value in self._needs.get("settings", {}).items():
+            environment[self._manifest.settings[name]] = value
         command = self._manifest.command(self._manifest.start, words)
         with (self._own / "server.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

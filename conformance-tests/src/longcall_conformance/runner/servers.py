@@ -79,7 +79,8 @@ class ServerPool:
                 await server.stop()
 
     async def _share(self, manifest: Manifest, needs: dict[str, Any]) -> ServerProcess:
-        key = json.dumps([needs.get("handlers"), needs.get("limits")], sort_keys=True)
+        chosen = [needs.get(name) for name in ("handlers", "limits", "settings")]
+        key = json.dumps(chosen, sort_keys=True)
         async with self._making:
             server = self._shared.get(key)
             if server is None or not server.is_running:

@@ -112,8 +112,9 @@ PREDEFINED: tuple[str, ...] = (
     *(
         f"jwt.{name}"
         for name in (
-            "alice", "bob", "mallory", "controller", "powerless", "wrong_key", "expired",
-            "alg_none", "alg_hs512", "no_exp", "no_tenant", "no_sub", "garbage",
+            "alice", "bob", "mallory", "controller", "operator", "powerless", "wrong_key",
+            "unknown_key", "expired", "alg_none", "alg_hs512", "no_exp", "no_tenant", "no_sub",
+            "garbage",
         )
     ),
 )  # fmt: skip
