@@ -6,13 +6,14 @@
 //
 // Every row is one line of canonical JSON, so that the examples of all languages print the same.
 import { canonicalJson, connect } from "longcall";
-import WebSocket from "ws";
 
 const [payload = '{"format":"csv","report_type":"monthly"}'] = process.argv.slice(2);
 const { LONGCALL_URL: url, LONGCALL_TOKEN: token } = process.env;
 if (!url || !token) throw new Error("set LONGCALL_URL and LONGCALL_TOKEN");
 
-const client = connect(url, { token, webSocket: WebSocket });
+// Node.js 20 has no WebSocket of its own; Node.js 22, Deno, Bun and browsers have.
+const webSocket = globalThis.WebSocket ?? (await import("ws")).default;
+const client = connect(url, { token, webSocket });
 try {
   const handle = await client.submit("generate_report", JSON.parse(payload));
   console.error("request", handle.id);

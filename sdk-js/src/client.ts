@@ -321,7 +321,7 @@ export function connect<Actions extends Record<keyof Actions, ActionTypes> = Unt
     throw new ConfigurationError(
       'there is no WebSocket here: install "ws", and write\n' +
         '  import WebSocket from "ws";\n' +
-        "  const client = connect(url, { webSocket: WebSocket, …other options });",
+        "  const client = connect(url, { token, webSocket: WebSocket });",
     );
   }
   return new Client(new Connection(checkedUrl(url), options, WebSocket));

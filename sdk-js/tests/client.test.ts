@@ -32,7 +32,9 @@ describe("connect", () => {
     vi.stubGlobal("WebSocket", undefined);
     try {
       expect(() => connect("ws://localhost/v1/connect")).toThrow(ConfigurationError);
-      expect(() => connect("ws://localhost/v1/connect")).toThrow(/import WebSocket from "ws";/);
+      expect(() => connect("ws://localhost/v1/connect")).toThrow(
+        'import WebSocket from "ws";\n  const client = connect(url, { token, webSocket: WebSocket });',
+      );
     } finally {
       vi.unstubAllGlobals();
     }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as source from "../../src/index.js";
 import { type Packed, pack, ROOT, run } from "./pack.js";
+import { PLATFORMS, runProgram, startServer } from "./platforms.js";
 
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
 const sources = Object.fromEntries(
@@ -169,3 +170,57 @@ test("what a page loads is within its limits, and what it does not use it does n
   expect(said).toMatch(/kB {2}longcall +limit/);
   expect(said).toMatch(/kB {2}src\/generated\/validators\.ts/);
 }, 60_000);
+
+const program = readFileSync(join(ROOT, "tests/packed/smoke.mjs"), "utf8");
+const example = readFileSync(join(ROOT, "examples/report.mjs"), "utf8");
+
+const SAW = {
+  echoed: { text: "é😀" },
+  isTyped: true,
+  events: expect.arrayContaining(["queued", "processing", 3, 4]),
+  result: "done",
+  file: "a,b\n1,2\n",
+  states: ["ready", "reconnecting", "connecting", "ready", "closed"],
+};
+
+const WITHOUT = { "Node.js 20 and ws": [process.execPath] };
+
+test.each(Object.entries({ ...WITHOUT, ...PLATFORMS }))(
+  "in %s a program works, is connected again, and ends by itself",
+  async (platform, command) => {
+    const server = await startServer();
+    const needsSockets = platform in WITHOUT;
+    const project = packed.project(
+      { type: "module", dependencies: { longcall: "*" } },
+      {
+        "smoke.mjs": program,
+        "report.mjs": example,
+        "index.mjs": `import { smoke } from "./smoke.mjs";
+          ${needsSockets ? 'import WebSocket from "ws";' : "const WebSocket = undefined;"}
+          await smoke(${JSON.stringify(server.url)}, WebSocket);`,
+      },
+      needsSockets ? ["ws"] : [],
+    );
+    const ran = await runProgram([...command, "index.mjs"], project);
+    expect({ ...ran, stdout: "" }).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(JSON.parse(ran.stdout)).toEqual(SAW);
+    const shown = await runProgram([...command, "report.mjs"], project, {
+      LONGCALL_URL: server.url,
+      LONGCALL_TOKEN: "token",
+    });
+    expect(shown).toMatchObject({ code: 0, stdout: '"row 1"\n"row 2"\nresult "done"\n' });
+  },
+  60_000,
+);
+
+test("in Node.js 20 alone a program is told what to write", async () => {
+  const source = `import { connect, ConfigurationError } from "longcall";
+    try { connect("ws://127.0.0.1/v1/connect"); }
+    catch (error) { console.log(error instanceof ConfigurationError, error.message); }`;
+  const project = packed.project({ type: "module" }, { "index.mjs": source });
+  const { code, stdout } = await runProgram([process.execPath, "index.mjs"], project);
+  const told = stdout.includes("connect(url, { token, webSocket: WebSocket })");
+  expect(code).toBe(0);
+  // Whoever runs these tests on a newer Node.js has a WebSocket.
+  expect(told).toBe(typeof WebSocket === "undefined");
+});
