@@ -59,6 +59,7 @@ export function encode(message: ClientMessage): string {
 
 /** Returns the text of a `request` that is sent again. PROTOCOL 10.6. */
 export function withResend(text: string): string {
+  if (text.endsWith(',"resend":true}')) return text; // kept by an earlier page
   return `${text.slice(0, -1)},"resend":true}`;
 }
 

@@ -57,7 +57,8 @@ export class Connection {
 
   constructor(url: string, options: ClientOptions, WebSocket: WebSocketConstructor) {
     this.url = url;
-    this.protocol = new Protocol(settingsFrom(options));
+    const settings = settingsFrom(options);
+    this.protocol = options.persist?.protocolOf(this, settings) ?? new Protocol(settings);
     this.#options = options;
     this.#WebSocket = WebSocket;
     this.#clock = options.clock ?? platformClock();

@@ -45,6 +45,7 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
   constructor(connection: Connection, state: TrackedRequest) {
     this.#connection = connection;
     this.#state = state;
+    state.owners += 1;
     this.#first = connection.protocol.openPassiveReader(state);
   }
 
@@ -90,6 +91,17 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
   /** Begins an iteration, from event 1. */
   [Symbol.asyncIterator](): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
     return this.#events();
+  }
+
+  /**
+   * Begins an iteration behind an event that is known: a page that keeps what it has seen, and the
+   * `seq` of it, goes on from there after a reload. {@link RequestHandle.chunks} and `for await`
+   * over the handle itself begin at event 1.
+   *
+   * @param afterSeq - the `seq` of the last event that is not to come again.
+   */
+  events(afterSeq: number): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
+    return this.#events(undefined, afterSeq);
   }
 
   /**
@@ -175,6 +187,7 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
     if (this.#isDetached) return;
     this.#isDetached = true;
     const state = this.#state;
+    state.owners -= 1;
     if (!this.#isReleased) state.handles -= 1;
     if (this.#first) state.readers.delete(this.#first);
     this.#first = undefined;
@@ -223,12 +236,14 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
 
   async *#events(
     signal?: AbortSignal,
+    after = 0,
   ): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
     const { protocol } = this.#connection;
     const state = this.#enter();
-    const first = state === this.#state ? this.#first : undefined;
+    const first = state === this.#state && after === 0 ? this.#first : undefined;
+    if (this.#first && !first) state.readers.delete(this.#first);
     this.#first = undefined;
-    const reader = this.#connection.step((now) => protocol.openReader(state, first, now));
+    const reader = this.#connection.step((now) => protocol.openReader(state, first, now, after));
     this.#readers.add(reader);
     let isLeft = true;
     try {

@@ -59,5 +59,6 @@ export { type Callbacks, RequestHandle } from "./handle.js";
 export type { ClientOptions, Clock, Token, TokenReason } from "./options.js";
 export type { PageSignal, PageSignals } from "./page.js";
 
+export type { Persistence } from "./persistence.js";
 export type { WebSocketConstructor, WebSocketLike } from "./transport.js";
 export { VERSION } from "./version.js";

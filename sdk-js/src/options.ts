@@ -3,6 +3,7 @@
 import { ConfigurationError } from "./errors.js";
 import type { Announcement, ClientState } from "./events.js";
 import type { PageSignals } from "./page.js";
+import type { Persistence } from "./persistence.js";
 import type { WebSocketConstructor } from "./transport.js";
 
 /** Why a token is asked for; `unauthorized`: the server refused the one before. */
@@ -66,6 +67,8 @@ export interface ClientOptions {
    * there are none, nothing.
    */
   readonly page?: PageSignals;
+  /** Remembers requests beyond this page: see `longcall/persist`. Default: nothing does. */
+  readonly persist?: Persistence;
   /** A number from 0 to 1, for the waits. Default `Math.random`. */
   readonly random?: () => number;
   /** Time and timers, for tests: see `longcall/testing`. Default: those of the platform, sleep included. */

@@ -42,7 +42,9 @@ describe("encode", () => {
 
   // clause: 10.6.1
   test("a resend is marked (10.6)", () => {
-    expect(JSON.parse(withResend(encode(request)))).toEqual({ ...request, resend: true });
+    const again = withResend(encode(request));
+    expect(JSON.parse(again)).toEqual({ ...request, resend: true });
+    expect(withResend(again)).toBe(again);
   });
 });
 

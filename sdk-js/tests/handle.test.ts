@@ -39,6 +39,34 @@ async function all(handle: RequestHandle): Promise<string[]> {
 }
 
 describe("iterating", () => {
+  test("behind an event that is known yields what follows it, over a drop as well", async () => {
+    const { server, client, peer } = await connected();
+    const handle = await stored(client, peer);
+    const told: string[] = [];
+    const reading = (async () => {
+      for await (const event of handle.events(3)) told.push(short(event));
+    })();
+    peer.send(processing(handle.id, 2), chunk(handle.id, 3), chunk(handle.id, 4));
+    peer.send({ type: "ping" });
+    await peer.expect("pong");
+    peer.drop();
+    const second = await server.welcomed();
+    expect(await second.next()).toEqual({ type: "attach", request_id: handle.id, after_seq: 4 });
+    second.send(snapshotMessage(handle.id, { last_seq: 5 }), chunk(handle.id, 5));
+    second.send(complete(handle.id, 6));
+    await reading;
+    expect(told).toEqual(["chunk 4", "chunk 5"]);
+    const again: string[] = [];
+    const later = (async () => {
+      for await (const event of handle.events(4)) again.push(short(event));
+    })();
+    expect(await second.next()).toEqual({ type: "attach", request_id: handle.id, after_seq: 4 });
+    second.send(snapshotMessage(handle.id, { last_seq: 6, status: "completed" }));
+    second.send(chunk(handle.id, 5), complete(handle.id, 6));
+    await later;
+    expect(again).toEqual(["chunk 5"]);
+  });
+
   // clause: 9.2.3, 9.5.2
   test("goes on over a drop, with nothing lost and nothing twice (9.2.3)", async () => {
     const { server, client, peer } = await connected();

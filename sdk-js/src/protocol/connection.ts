@@ -44,7 +44,8 @@ export class Connection {
   #machine = CONNECTION_INITIAL;
   #links = 0;
   #welcomes = 0;
-  #principal: string | undefined;
+  /** Who this client is to the server, from the first welcome on. PROTOCOL 10.40. */
+  principal: string | undefined;
   #isRefused = false; // 4401, and no welcome since
   #nextReason: TokenReason = "connect";
   #notBefore = 0; // the server wants no earlier try
@@ -108,8 +109,8 @@ export class Connection {
   }
 
   welcome(link: Link, message: WelcomeMessage, now: number): void {
-    this.#principal ??= message.principal;
-    if (this.#principal !== message.principal) {
+    this.principal ??= message.principal;
+    if (this.principal !== message.principal) {
       this.#context.close(link, NORMAL, "another principal", now); // PROTOCOL 10.40
       this.#stop(undefined, "the token is another user's", now, (state) =>
         localError("UNAUTHORIZED", "the token names another user than that of this client", {

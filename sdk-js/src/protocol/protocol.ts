@@ -48,6 +48,11 @@ export class Protocol {
     return this.#connection.stateChanged;
   }
 
+  /** Who this client is to the server; opaque, and known from the first welcome on. */
+  get principal(): string | undefined {
+    return this.#connection.principal;
+  }
+
   /** How many messages of the server were ignored. PROTOCOL 2.5.3. */
   get ignored(): number {
     return this.#context.ignored;
@@ -139,8 +144,15 @@ export class Protocol {
     return this.#requests.openPassiveReader(state);
   }
 
-  openReader(state: TrackedRequest, first: EventReader | undefined, now: number): EventReader {
+  /** Begins an iteration behind event `after`. */
+  openReader(
+    state: TrackedRequest,
+    first: EventReader | undefined,
+    now: number,
+    after = 0,
+  ): EventReader {
     const reader = this.#requests.openReader(state, first);
+    if (first === undefined) reader.position = after;
     this.touch(state, now);
     return reader;
   }

@@ -54,6 +54,8 @@ export class TrackedRequest {
   outcome: Outcome | undefined;
   /** Fires when it is settled and when it ends. */
   readonly changed = new Signal();
+  /** How many local handles there are, whether they follow it or not. */
+  owners = 0;
   /** How many local handles follow it. */
   handles = 0;
   /** How many wait for the outcome. */
