@@ -6,7 +6,7 @@ FUZZ  = cd server/tests && $(CURDIR)/$(BIN)/python -m fuzz
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate check-api conformance steady soak fuzz fuzz-merge hostile faults chaos drain stalled flood test-browser-long format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate check-api conformance steady soak fuzz fuzz-merge hostile faults chaos drain stalled memory flood test-browser-long format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,10 @@ test-browser-long: ## what Chromium does by the minute: offline, hidden, in the 
 stalled: ## a reader stops at the level of TCP while 50 MB come: bounded, harmless, nothing lost
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@LONGCALL_STALLED=long $(BIN)/pytest -q server/tests/integration/test_stalled_reader.py
+
+memory: ## a million events of one request, and 10,000 cancelled handles, in each front end of the Python SDK (FRONT=, EVENTS=, HANDLES=)
+	@$(TOOL) tools/environment.py dev >/dev/null
+	@$(BIN)/python conformance-tests/footprint/footprint.py $(if $(FRONT),--front $(FRONT)) $(if $(EVENTS),--events $(EVENTS)) $(if $(HANDLES),--handles $(HANDLES))
 
 flood: ## nine owners' waiting beside a tenth who floods, in rounds with and without (ROUNDS=, SEED=)
 	@$(TOOL) tools/environment.py dev >/dev/null

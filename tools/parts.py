@@ -23,6 +23,7 @@ PYTHON_PACKAGES = {
         "programs",
         "chaos",
         "hostile",
+        "footprint",
         "drivers/python",
         "handlers",
     ),

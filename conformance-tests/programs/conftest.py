@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets tests import the modules of `hostile/`, which is a program and no package."""
+"""Lets tests import the modules of programs that are no packages."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "hostile"))
+for folder in ("footprint", "hostile"):
+    sys.path.append(str(Path(__file__).parents[1] / folder))
