@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from itertools import count
@@ -95,27 +95,27 @@ class Driver:
 
         def ask(reason: str) -> str:
             number = next(self._asks)
-            self._tokens[number] = SimpleQueue()
+            answers = self._tokens[number] = SimpleQueue()
             self.emit("token.needed", client=client, ask=number, reason=reason)
-            if (answer := self._tokens[number].get()) is None:
+            if (answer := answers.get()) is None:
                 raise RuntimeError("the runner says no")
             return answer
 
-        def tell(announcement: longcall.Announcement) -> None:
-            said = {"message": announcement.message, "details": announcement.details}
-            self.emit("announcement", client=client, **said)
+        def tell(said: longcall.Announcement) -> None:
+            self.emit("announcement", client=client, message=said.message, details=said.details)
 
         chosen = longcall.Options(**options, clock=clock)
-        made = longcall.sync.connect(url, token or ask, options=chosen, on_announcement=tell)
+        made = longcall.sync.connect(
+            url,
+            token or ask,
+            options=chosen,
+            on_announcement=tell,
+            on_state=partial(self._show_state, client),
+        )
         self._clients[client] = made
-        states = made.states()
-        self._show_state(client, next(states))
-        self.start(lambda: self._show_states(client, states), f"states of {client}")
-
-    def _show_states(self, client: str, states: Iterator[longcall.ClientState]) -> None:
-        go_on()
-        for state in states:
-            self._show_state(client, state)
+        # The first one is no change; to ask for it would begin, and others might come before it.
+        self._show_state(client, longcall.ClientState(longcall.ConnectionState.CONNECTING))
+        made.__enter__()
 
     def _show_state(self, client: str, state: longcall.ClientState) -> None:
         self.emit(

@@ -26,7 +26,9 @@ JsonObject = dict[str, Any]
 
 PROBE_SECONDS: Final = 5
 """How long a driver that seems to hang may take to say hello."""
-RESET_SECONDS: Final = 15
+RESET_SECONDS: Final = 30
+START_SECONDS: Final = 60
+"""Until it says hello the first time: an interpreter starts slowly on a machine that is busy."""
 
 
 class DriverCrash(Exception):
@@ -118,10 +120,10 @@ class Driver:
         reader, self._writer = await self._link.open()
         self._task = asyncio.create_task(self._read(reader), name="driver")
         try:
-            async with asyncio.timeout(RESET_SECONDS):
+            async with asyncio.timeout(START_SECONDS):
                 self.about = await self.ask("hello")
         except TimeoutError:
-            raise DriverHang("it does not answer hello") from None
+            raise DriverHang(f"it does not answer hello in {START_SECONDS} s") from None
         except CommandFailed as error:
             raise ProtocolBroken(str(error)) from None
 
