@@ -9,7 +9,7 @@ export default defineConfig({
   test: {
     include: ["tests/browser/**/*.test.ts"],
     exclude: LONGCALL_BROWSER === "long" ? [] : ["**/*.long.test.ts"],
-    fileParallelism: false,
+    maxWorkers: 3, // they wait for seconds more than they compute
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

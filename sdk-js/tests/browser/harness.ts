@@ -24,7 +24,10 @@ declare global {
   var states: ClientState[];
   /** How many times `client` asked for a token. */
   var asked: number;
-  /** The events of the page, in order: `hidden`, `visible`, `online`, `offline`, `pageshow true`, … */
+  /**
+   * What happened to the page, in order: `hidden`, `visible`, `online`, `offline`, `pageshow true`;
+   * and `ping`, when the client asked whether anybody is there.
+   */
   var pageEvents: string[];
 }
 
@@ -49,9 +52,12 @@ export class Harness {
   }
 
   /** Starts all of it. */
-  static async start(browser: () => Promise<RunningBrowser> = launch): Promise<Harness> {
+  static async start(
+    browser: () => Promise<RunningBrowser> = launch,
+    handlers = "conf_handlers:handlers", // those of the conformance suite
+  ): Promise<Harness> {
     const site = await Site.start();
-    const server = await ReferenceServer.start(site.origin);
+    const server = await ReferenceServer.start(site.origin, handlers);
     const wire = await Wire.start(() => server.port);
     return new Harness(server, site, wire, await browser());
   }
@@ -132,6 +138,12 @@ function record(): void {
   globalThis.pageEvents = [];
   const note = (text: string) => globalThis.pageEvents.push(text);
   document.addEventListener("visibilitychange", () => note(document.visibilityState));
+  const { prototype } = globalThis.WebSocket; // the page's, not that of `ws`
+  const { send } = prototype;
+  prototype.send = function (data: string) {
+    if (data === '{"type":"ping"}') note("ping");
+    send.call(this, data);
+  };
   for (const name of ["online", "offline"]) addEventListener(name, () => note(name));
   for (const name of ["pageshow", "pagehide"] as const) {
     addEventListener(name, ({ persisted }) => note(`${name} ${persisted}`));

@@ -42,4 +42,10 @@ test("complaint 11: a hidden page that has lost its connection without a word is
     "ready",
   ]);
   expect(await page.evaluate(() => states[2])).toMatchObject({ code: 4408 });
+  expect(await page.evaluate(() => pageEvents)).toEqual([
+    "pageshow false",
+    "hidden",
+    "visible",
+    "ping", // which found it out
+  ]);
 });

@@ -52,6 +52,7 @@ test("complaint 16: a connection that is dead without a word is found out when t
     "ready",
   ]);
   expect(await page.evaluate(() => states[2])).toMatchObject({ code: 4408 });
+  expect(await page.evaluate(() => pageEvents)).toEqual(["pageshow false", "online", "ping"]);
   expect(await page.evaluate(() => client.call("echo", 1))).toBe(1);
   await page.context().close();
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reference server, on a port of its own, with the handlers of the conformance suite.
+// The reference server, on a port of its own, with any handlers.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, watch } from "node:fs";
@@ -18,13 +18,16 @@ export class ReferenceServer {
   #log = "";
   port = 0;
 
-  private constructor(origins: string) {
+  private constructor(
+    origins: string,
+    readonly handlers: string,
+  ) {
     this.#origins = origins;
   }
 
-  /** Starts a server that lets pages of these origins connect; returns when it is ready. */
-  static async start(...origins: string[]): Promise<ReferenceServer> {
-    const server = new ReferenceServer(origins.join(","));
+  /** Starts a server that lets pages of this origin connect; returns when it is ready. */
+  static async start(origin: string, handlers: string): Promise<ReferenceServer> {
+    const server = new ReferenceServer(origin, handlers);
     await server.start();
     return server;
   }
@@ -42,14 +45,12 @@ export class ReferenceServer {
     });
     const child = spawn(
       join(ROOT, ".venv/bin/longcall-server"),
-      [
-        "serve",
-        "conf_handlers:handlers",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        String(this.port),
-      ].concat(["--data-dir", join(this.#folder, "data"), "--ready-file", ready]),
+      ["serve", this.handlers, "--host", "127.0.0.1", "--port", String(this.port)].concat([
+        "--data-dir",
+        join(this.#folder, "data"),
+        "--ready-file",
+        ready,
+      ]),
       {
         env: {
           ...process.env,
