@@ -54,9 +54,11 @@ soak: ## the server's heart through 200,000 random schedules, replayable by seed
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@cd server/tests && $(CURDIR)/$(BIN)/python -m simulation --schedules $(or $(SCHEDULES),200000) $(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS))
 
-fuzz: ## codec and session, 10 minutes by coverage and 10 by hypothesis each (SECONDS=, SEED=, JOBS=, FUZZERS=)
+fuzz: ## codec and session, 10 minutes by coverage and 10 by hypothesis each; then Go's client, 10 minutes (SECONDS=, SEED=, JOBS=, FUZZERS=)
 	@$(TOOL) tools/environment.py $(if $(filter-out hypothesis,$(or $(FUZZERS),atheris)),fuzz,dev) >/dev/null
 	@$(FUZZ) run $(if $(FUZZERS),--fuzzers $(FUZZERS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
+	@if command -v go >/dev/null; then $(BIN)/python tools/go_fuzz.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JOBS),--jobs $(JOBS)); \
+	else echo "without Go its client is not fuzzed"; fi
 
 fuzz-merge: ## take what fuzzing has found into the committed corpora, the least that covers as much
 	@$(TOOL) tools/environment.py fuzz >/dev/null

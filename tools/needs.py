@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -20,11 +21,19 @@ LANGUAGES = {
 
 FUZZER = "atheris"
 BROWSER = "chromium"
+VULNERABILITIES = "vuln.go.dev"
+
+# What no machine can be made to have: a part that lacks it is skipped and named, in CI as well.
+ELSEWHERE = frozenset({VULNERABILITIES})
 
 
 def missing(name: str) -> str | None:
     """Why what a part needs is not here, and what to do; None if it is."""
-    special = {FUZZER: missing_fuzzer, BROWSER: missing_browser}
+    special = {
+        FUZZER: missing_fuzzer,
+        BROWSER: missing_browser,
+        VULNERABILITIES: missing_vulnerabilities,
+    }
     return special[name]() if name in special else missing_language(name)
 
 
@@ -32,6 +41,15 @@ def missing_browser() -> str | None:
     """Why there is no browser; None if there is one."""
     found = shutil.which(BROWSER) is not None
     return None if found else f"{BROWSER} not found: see .ci/debian-packages.txt"
+
+
+def missing_vulnerabilities() -> str | None:
+    """Why the database of vulnerabilities of Go modules is out of reach; None if it is not."""
+    try:
+        socket.create_connection((VULNERABILITIES, 443), timeout=5).close()
+    except OSError as error:
+        return f"{VULNERABILITIES}, the database of govulncheck, cannot be reached: {error}"
+    return None
 
 
 def missing_fuzzer() -> str | None:

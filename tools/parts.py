@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from environment import PYTHON, ROOT, VENV
+from needs import VULNERABILITIES
 from sources import tracked
 
 BIN = VENV / "bin"
@@ -82,6 +83,8 @@ def checks() -> Iterator[Part]:
     yield Part("paths", "lint", (paths,), fast=(paths,), alone=False)
     yield Part("biome", "lint", tuple(npm("lint")), needs=("node",), alone=False)
     yield Part("go vet", "lint", tuple(go_lint()), needs=("go",), alone=False)
+    known = ("go", VULNERABILITIES)
+    yield Part("govulncheck", "lint", tuple(vulnerabilities()), needs=known, alone=False)
     yield Part("mypy", "types", tuple(mypy()), alone=False)
     yield Part("tsc", "types", tuple(npm("types")), needs=("node",), alone=False)
     authors = tuple(npm("authors"))
@@ -135,6 +138,8 @@ def go_tests() -> Iterator[Part]:
     """`go test` of each module; the race detector has no place in the fast loop."""
     every = tuple(go("test", "-race", "./..."))
     yield Part("sdk-go", "test", every, needs=("go",), fast=tuple(go("test", "-short", "./...")))
+    taste = (python("tools/go_fuzz.py", "--seconds", "20"),)
+    yield Part("fuzz go", "test", taste, needs=("go",))
 
 
 def conformance() -> Iterator[Part]:
@@ -253,12 +258,23 @@ def go(*arguments: str) -> Iterator[Command]:
 
 
 def go_lint() -> Iterator[Command]:
-    """gofmt, vet, and staticcheck at the version that sdk-go/tools/go.mod pins."""
-    pinned = ROOT / "sdk-go" / "tools" / "go.mod"
+    """gofmt, vet, and staticcheck."""
     for folder in go_modules():
         yield Command(("gofmt", "-l", "."), folder, quiet=True)
         yield Command(("go", "vet", "./..."), folder)
-        yield Command(("go", "tool", f"-modfile={pinned}", "staticcheck", "./..."), folder)
+        yield go_tool("staticcheck", folder)
+
+
+def vulnerabilities() -> Iterator[Command]:
+    """What is known to be unsafe in the Go modules and what they depend on."""
+    for folder in go_modules():
+        yield go_tool("govulncheck", folder)
+
+
+def go_tool(name: str, folder: Path) -> Command:
+    """A tool over a module, at the version that sdk-go/tools/go.mod pins."""
+    pinned = ROOT / "sdk-go" / "tools" / "go.mod"
+    return Command(("go", "tool", f"-modfile={pinned}", name, "./..."), folder)
 
 
 def go_modules() -> list[Path]:

@@ -109,8 +109,10 @@ def run_batch(
     """Runs parts one by one, watched live, or two at a time, each shown whole when it is done."""
 
     def work(part: Part) -> Result:
-        if reasons := [why for need in part.needs if (why := missing[need])]:
-            return Result(part.name, absent, 0.0, reasons)
+        lacks = {need: why for need in part.needs if (why := missing[need])}
+        if lacks:
+            verdict = Verdict.SKIPPED if needs.ELSEWHERE.issuperset(lacks) else absent
+            return Result(part.name, verdict, 0.0, list(lacks.values()))
         if live:
             print(heading(part), flush=True)
             return run_part(part, lambda line: print(line, end="", flush=True))

@@ -100,3 +100,13 @@ def test_a_machine_without_the_fuzzer_is_told_where_it_stands(
 
     monkeypatch.setattr(environment, "PYTHON", "true")
     assert missing("atheris") is None
+
+
+def test_a_database_that_is_not_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no such host")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+
+    reason = missing(needs.VULNERABILITIES)
+    assert reason == "vuln.go.dev, the database of govulncheck, cannot be reached: no such host"

@@ -119,3 +119,16 @@ def test_a_machine_that_cannot_install_the_fuzzer_is_told_where_that_stands(
 
     monkeypatch.setattr(environment, "ensure", lambda profile: None)
     assert run_tests.fuzzing_packages() is None
+
+
+def test_what_only_others_can_have_is_a_skip_on_a_build_machine_too(
+    parts: list[Part], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr(needs, "missing_vulnerabilities", lambda: "out of reach")
+    parts.append(part("govulncheck", needs=(needs.VULNERABILITIES,)))
+    assert run_tests.main([]) == 0
+    assert "skipped      0.0  out of reach" in capsys.readouterr().out
+
+    parts.append(part("both", needs=(needs.VULNERABILITIES, "node")))
+    assert run_tests.main([]) == 1

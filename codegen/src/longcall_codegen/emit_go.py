@@ -84,11 +84,19 @@ def _message_words(bundle: Bundle) -> dict[str, Any]:
     return {
         "objects": objects,
         "messages": [item for item in objects if item.type is not None],
+        "words": _words(bundle),
         "patterns": patterns + inline,
         "sides": [
             {"name": side.value, "title": f"{side.value.capitalize()}Message"} for side in Direction
         ],
     }
+
+
+def _words(bundle: Bundle) -> list[str]:
+    """The names of all members, and of all messages."""
+    structs = [d for d in bundle.definitions.values() if isinstance(d.type, ObjectType)]
+    names = {field.name for d in structs for field in d.type.fields}
+    return sorted(names | {d.wire_type for d in structs if d.wire_type is not None})
 
 
 def _object(definition: Definition, bundle: Bundle) -> _Object:

@@ -85,7 +85,7 @@ func messageType(s *scanner) (string, error) {
 			return s.skip()
 		}
 		found = true
-		name, err = s.text()
+		name, err = s.name()
 		return err
 	})
 	if err == nil {
@@ -107,13 +107,13 @@ func firstMember(s *scanner) (string, bool) {
 	if err != nil || key != "type" || s.peek() != '"' {
 		return "", false
 	}
-	name, err := s.text()
+	name, err := s.name()
 	return name, err == nil
 }
 
 // constant reads a string that must be this one: an object with two types is refused.
 func (s *scanner) constant(text string) error {
-	got, err := s.text()
+	got, err := s.name()
 	if err == nil && got != text {
 		err = bad("there are two types")
 	}

@@ -5,11 +5,8 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"math"
 	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // TrustedDepth bounds the nesting of messages that no limit of a server is put to, so that no text can
@@ -119,187 +116,6 @@ func (s *scanner) more(closing byte, first bool) (bool, error) {
 	}
 }
 
-// key reads a member's name and its colon.
-func (s *scanner) key() (string, error) {
-	if s.peek() != '"' {
-		return "", bad("not JSON: a member has no name")
-	}
-	name, err := s.text()
-	if err != nil {
-		return "", err
-	}
-	return name, s.expect(':', "not JSON: a colon is missing")
-}
-
-// text reads a string value.
-func (s *scanner) text() (string, error) {
-	if s.peek() != '"' {
-		return "", bad("must be a string")
-	}
-	start := s.pos + 1
-	for i := start; i < len(s.data); i++ {
-		switch c := s.data[i]; {
-		case c == '"':
-			s.pos = i + 1
-			return string(s.data[start:i]), nil
-		case c == '\\' || c < ' ' || c >= utf8.RuneSelf:
-			return s.slowText(start)
-		}
-	}
-	return "", bad("not JSON: a string has no end")
-}
-
-// slowText reads a string that has escapes or characters beyond ASCII.
-func (s *scanner) slowText(start int) (string, error) {
-	out := make([]byte, 0, 64)
-	for i := start; i < len(s.data); {
-		switch c := s.data[i]; {
-		case c == '"':
-			s.pos = i + 1
-			return string(out), nil
-		case c < ' ':
-			return "", bad("not JSON: a control character in a string")
-		case c == '\\':
-			r, width, err := unescape(s.data[i:])
-			if err != nil {
-				return "", err
-			}
-			out = utf8.AppendRune(out, r)
-			i += width
-		default:
-			r, width := utf8.DecodeRune(s.data[i:])
-			if r == utf8.RuneError && width == 1 {
-				return "", bad("not UTF-8")
-			}
-			out = append(out, s.data[i:i+width]...)
-			i += width
-		}
-	}
-	return "", bad("not JSON: a string has no end")
-}
-
-var shortEscapes = map[byte]rune{
-	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
-}
-
-// unescape reads one escape sequence and returns its character and its length in bytes.
-func unescape(data []byte) (rune, int, error) {
-	if len(data) < 2 {
-		return 0, 0, bad("not JSON: an escape has no end")
-	}
-	if r, ok := shortEscapes[data[1]]; ok {
-		return r, 2, nil
-	}
-	high, ok := hex4(data)
-	if !ok {
-		return 0, 0, bad("not JSON: an escape that is none")
-	}
-	if !utf16.IsSurrogate(high) {
-		return high, 6, nil
-	}
-	low, ok := hex4(data[6:])
-	if pair := utf16.DecodeRune(high, low); ok && pair != utf8.RuneError {
-		return pair, 12, nil
-	}
-	return 0, 0, bad("a lone surrogate")
-}
-
-// hex4 reads a \uXXXX.
-func hex4(data []byte) (rune, bool) {
-	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(data[2:6]), 16, 16)
-	return rune(n), err == nil
-}
-
-// number reads a number's text and checks its grammar and range.
-func (s *scanner) number() (text []byte, integer bool, err error) {
-	s.space()
-	start, i := s.pos, s.pos
-	digits := func() bool {
-		from := i
-		for i < len(s.data) && s.data[i] >= '0' && s.data[i] <= '9' {
-			i++
-		}
-		return i > from
-	}
-	if i < len(s.data) && s.data[i] == '-' {
-		i++
-	}
-	whole := i
-	if !digits() || (s.data[whole] == '0' && i > whole+1) {
-		return nil, false, bad("not JSON: no value")
-	}
-	integer = true
-	if i < len(s.data) && s.data[i] == '.' {
-		i++
-		if integer = false; !digits() {
-			return nil, false, bad("not JSON: a number ends with its point")
-		}
-	}
-	if i < len(s.data) && (s.data[i] == 'e' || s.data[i] == 'E') {
-		if i++; i < len(s.data) && (s.data[i] == '+' || s.data[i] == '-') {
-			i++
-		}
-		if integer = false; !digits() {
-			return nil, false, bad("not JSON: a number ends with its exponent")
-		}
-	}
-	text, s.pos = s.data[start:i], i
-	return text, integer, checkRange(text, integer)
-}
-
-// checkRange keeps to I-JSON: integers that every reader holds exactly, doubles that do not overflow.
-func checkRange(text []byte, integer bool) error {
-	if len(text) < 16 && (integer || !bytes.ContainsAny(text, "eE")) {
-		return nil
-	}
-	if integer {
-		if n, err := strconv.ParseInt(string(text), 10, 64); err != nil || n > maxInteger || n < -maxInteger {
-			return bad("an integer beyond ±(2^53 − 1)")
-		}
-	} else if f, err := strconv.ParseFloat(string(text), 64); err != nil || math.IsInf(f, 0) {
-		return bad("a number that a double cannot hold")
-	}
-	return nil
-}
-
-// integer reads an integer within bounds.
-func (s *scanner) integer(low, high int64) (int64, error) {
-	if c := s.peek(); c != '-' && (c < '0' || c > '9') {
-		return 0, bad("must be an integer")
-	}
-	text, integer, err := s.number()
-	if err != nil {
-		return 0, err
-	}
-	if !integer {
-		return 0, bad("must be an integer")
-	}
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil || n < low || n > high {
-		return 0, bad("must be from " + strconv.FormatInt(low, 10) + " to " + strconv.FormatInt(high, 10))
-	}
-	return n, nil
-}
-
-// float reads a number within bounds.
-func (s *scanner) float(low, high float64) (float64, error) {
-	if c := s.peek(); c != '-' && (c < '0' || c > '9') {
-		return 0, bad("must be a number")
-	}
-	text, _, err := s.number()
-	if err != nil {
-		return 0, err
-	}
-	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || f < low || f > high {
-		return 0, bad("out of bounds")
-	}
-	return f, nil
-}
-
 // boolean reads true or false.
 func (s *scanner) boolean() (bool, error) {
 	switch {
@@ -334,12 +150,11 @@ func (s *scanner) raw() (json.RawMessage, error) {
 func (s *scanner) skip() error {
 	switch c := s.peek(); c {
 	case '{':
-		return s.object(func(string) error { return s.skip() })
+		return s.skipObject()
 	case '[':
 		return s.array(s.skip)
 	case '"':
-		_, err := s.text()
-		return err
+		return s.skipText()
 	case 't', 'f':
 		_, err := s.boolean()
 		return err
@@ -350,6 +165,33 @@ func (s *scanner) skip() error {
 	}
 	_, _, err := s.number()
 	return err
+}
+
+// skipObject looks at the name of a member only where its value is bad.
+func (s *scanner) skipObject() error {
+	if err := s.enter('{', "must be an object"); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		more, err := s.more('}', first)
+		if err != nil || !more {
+			return err
+		}
+		if s.peek() != '"' {
+			return bad("not JSON: a member has no name")
+		}
+		name := scanner{data: s.data, pos: s.pos}
+		if err := s.skipText(); err != nil {
+			return err
+		}
+		if err := s.expect(':', "not JSON: a colon is missing"); err != nil {
+			return err
+		}
+		if err := s.skip(); err != nil {
+			key, _ := name.text()
+			return at(key, err)
+		}
+	}
 }
 
 // object calls member for each member; member reads the value.

@@ -48,21 +48,3 @@ func TestCharactersOfHTMLAreNotEscaped(t *testing.T) {
 		t.Fatalf("got %s, %v", text, err)
 	}
 }
-
-func FuzzDecodeServerMessage(f *testing.F) {
-	f.Add([]byte(`{"type":"chunk","request_id":"a","seq":2,"attempt":1,"data":{"é":["\ud83d\ude00",1e3,null]}}`))
-	f.Add([]byte(`{"seq":1,"type":"hint"}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		message, err := DecodeServerMessage(text)
-		if err != nil {
-			return
-		}
-		again, err := Encode(message)
-		if err != nil {
-			t.Fatalf("%q was read, and cannot be written: %v", text, err)
-		}
-		if _, err := DecodeServerMessage(again); err != nil {
-			t.Fatalf("%q became %q, which is refused: %v", text, again, err)
-		}
-	})
-}

@@ -27,7 +27,7 @@ type vector struct {
 // fewest guards against a folder that is not found, or lost files.
 const fewest = 650
 
-func vectors(t *testing.T) []vector {
+func vectors(t testing.TB) []vector {
 	t.Helper()
 	files, err := filepath.Glob("../../../schema/vectors/*.json")
 	if err != nil {
