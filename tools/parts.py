@@ -153,7 +153,7 @@ def proofs() -> Iterator[Part]:
     yield Part("suite, worker processes", "proofs", (conformance_of_workers(),))
     programs = run("pytest", "conformance-tests/programs")
     yield Part("programs", "proofs", (programs,), wants=("node", "go"))
-    through = ("faults", "--requests", "300", "--jobs", "4")
+    through = ("faults", "--requests", "300", "--jobs", "5")
     faults = run("longcall-conformance", *through, cwd=SUITE)
     yield Part("faults", "proofs", (faults,), wants=("node", "go"))
     hostile = run("python", "conformance-tests/hostile/hostile.py", "--mutations", "10000")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from shown import CHUNK, PROGRESS, STATUS, UsageError, described, submission, wire
+from shown import CHUNK, PROGRESS, STATUS, UsageError, described, sockets, submission, threads, wire
 
 import longcall
 
@@ -23,6 +23,7 @@ class Driver:
     def __init__(self, write: Callable[[JsonObject], None]) -> None:
         self._write = write
         self._main = asyncio.current_task()
+        self._own_sockets = sockets()
         self._events = 0
         self._asks = 0
         self._clients: dict[str, longcall.Client] = {}
@@ -190,8 +191,13 @@ class Driver:
         self._clients.clear()
         for kept in (self._handles, self._tokens, self._states, self._taking, self._pauses):
             kept.clear()
-        left = asyncio.all_tasks() - {asyncio.current_task(), self._main}
-        return {"leaks": [str(task) for task in left]}
+        for _ in range(100):  # what has been closed ends in later turns of the loop
+            left = asyncio.all_tasks() - {asyncio.current_task(), self._main}
+            leaks = [*map(str, left), *threads(), *(sockets() - self._own_sockets)]
+            if not leaks:
+                break
+            await asyncio.sleep(0.02)
+        return {"leaks": leaks}
 
     do_bye = do_reset
 

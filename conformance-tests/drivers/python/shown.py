@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import threading
 from datetime import datetime
 from typing import Any
 
@@ -66,3 +68,22 @@ def wire(value: Any) -> Any:
         return value
     fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
     return {name: wire(item) for name, item in fields if item is not None}
+
+
+def sockets() -> set[str]:
+    """The sockets of this process by their numbers; none where there is no /proc."""
+    found = set()
+    for number in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue  # that of the listing itself
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+def threads() -> list[str]:
+    """The threads that are neither the first one nor the pool of asyncio, which it keeps."""
+    others = (it for it in threading.enumerate() if it is not threading.main_thread())
+    return [str(it) for it in others if not it.name.startswith("asyncio_")]
