@@ -32,7 +32,7 @@ PACKAGES = {
     "demo": {"server": "", "sdk-python": "[cli]", "server/examples": ""},
     "dev": {
         "server": "[uvloop]",
-        "sdk-python": "[cli]",
+        "sdk-python": "[cli,otel]",
         "server/examples": "[dev]",
         "codegen": "",
         "conformance-tests": "",

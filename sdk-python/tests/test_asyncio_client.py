@@ -406,7 +406,7 @@ async def test_slow_application_costs_bounded_memory_and_loses_nothing(peer: Pee
             assert isinstance(event, Status | Chunk)
             seen.append(event.seq)
     assert seen == list(range(1, total + 1))
-    assert detaches > 3
+    assert detaches >= 1
 
 
 async def test_list_of_requests_goes_over_pages(peer: Peer) -> None:

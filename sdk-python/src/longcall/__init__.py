@@ -51,12 +51,14 @@ from .events import (
 )
 from .options import (
     Duration,
+    EndTrace,
     Options,
     ReaderLimits,
     RequestOptions,
     SharedOptions,
     Token,
     TokenReason,
+    Trace,
 )
 from .states import ConnectionState
 
@@ -76,6 +78,7 @@ __all__ = [
     "Download",
     "DownloadError",
     "Duration",
+    "EndTrace",
     "ErrorCode",
     "ErrorInfo",
     "ErrorOrigin",
@@ -109,6 +112,7 @@ __all__ = [
     "Status",
     "Token",
     "TokenReason",
+    "Trace",
     "UnauthorizedError",
     "UnavailableError",
     "UnknownActionError",

@@ -11,13 +11,20 @@ from random import SystemRandom
 from typing import Literal, TypeAlias, TypedDict
 from urllib.parse import urlsplit, urlunsplit
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, LongcallError
 
 TokenReason = Literal["connect", "refresh", "unauthorized"]
 """Why a token is asked for; `unauthorized`: the server refused the one before."""
 
 Token: TypeAlias = str | Callable[[TokenReason], str | Awaitable[str]] | None
 """A token, or what gives a fresh one each time, or None where it travels otherwise."""
+
+EndTrace: TypeAlias = Callable[[LongcallError | None], None]
+"""Told how a request ended for this client: None: with its result; `Detached`: nobody waits."""
+
+Trace: TypeAlias = Callable[[str, str], tuple[str | None, EndTrace]]
+"""Told of each request, its action and its id; says the `traceparent` to send, and what is told of
+the end."""
 
 Duration: TypeAlias = float | timedelta
 """Seconds, or a `timedelta`."""
@@ -92,6 +99,8 @@ class Options:
     """Whether to offer permessage-deflate. Sizes count what is decompressed."""
     user_agent: str = ""
     """Name of the application, put before this SDK's own in `hello.client.name`."""
+    trace: Trace | None = None
+    """Traces each request; `longcall.otel.tracing()` does it by OpenTelemetry."""
     random: Callable[[], float] = SystemRandom().random
     """A number from 0 to 1, for the waits."""
     clock: Callable[[], float] = boot_clock

@@ -15,13 +15,12 @@ from pydantic import JsonValue
 
 from ..actions import Action, ChunkT, ParamsT, ResultT, named
 from ..codec import invalid
-from ..errors import ConfigurationError, ConnectionClosed, WaitTimeout
+from ..errors import ConfigurationError, ConnectionClosed, LongcallError, WaitTimeout
 from ..events import Announcement, Chunk, ClientState, Progress, RequestSummary, Status
 from ..identifiers import new_request_id
-from ..options import Duration, Options, RequestOptions, SharedOptions, Token, checked_url
-from ..protocol import TrackedRequest
+from ..options import Duration, EndTrace, Options, RequestOptions, SharedOptions, Token, checked_url
 from ..states import ConnectionState
-from .connection import Connection, checked_token
+from .connection import Connection, call_safely, checked_token, logger
 from .handle import Callback, Callbacks, RequestHandle
 from .mapping import MapIterator, Mapping
 
@@ -256,12 +255,12 @@ class Client:
         """
         meant = named(action)
         callbacks = Callbacks(on_progress, on_chunk, on_status)
-        handle = RequestHandle(
-            self._connection,
-            self._submit(meant, payload, **options),
+        handle = self._submit(
             meant,
+            payload,
             keeps_first=bool(callbacks),
             cancel_on_exit=cancel_on_exit,
+            **options,
         )
         return await handle._run(callbacks, timeout)
 
@@ -327,10 +326,7 @@ class Client:
             ConnectionClosed: The client is closed for good.
         """
         meant = named(action)
-        state = self._submit(meant, payload, **options)
-        handle: RequestHandle[Any, Any] = RequestHandle(
-            self._connection, state, meant, cancel_on_exit=cancel_on_exit
-        )
+        handle = self._submit(meant, payload, cancel_on_exit=cancel_on_exit, **options)
         await handle._settle(timeout)
         return handle
 
@@ -440,18 +436,21 @@ class Client:
         """
         if max_in_flight < 1:
             raise ConfigurationError(f"max_in_flight must be at least 1, not {max_in_flight}")
-        meant, connection = named(action), self._connection
+        meant = named(action)
 
         def submit(payload: Any) -> RequestHandle[Any, Any]:
-            chosen = None if id is None else id(payload)
-            state = self._submit(meant, payload, id=chosen, **options)
-            return RequestHandle(
-                connection, state, meant, keeps_first=False, cancel_on_exit=cancel_on_exit
+            return self._submit(
+                meant,
+                payload,
+                keeps_first=False,
+                cancel_on_exit=cancel_on_exit,
+                id=None if id is None else id(payload),
+                **options,
             )
 
         return MapIterator(
             Mapping(
-                connection,
+                self._connection,
                 payloads,
                 submit,
                 size=max_in_flight,
@@ -506,6 +505,8 @@ class Client:
         action: Action[Any, Any, Any],
         payload: object,
         *,
+        keeps_first: bool = True,
+        cancel_on_exit: bool = False,
         id: str | None = None,
         deadline: Duration | None = None,
         delay: Duration | None = None,
@@ -513,21 +514,48 @@ class Client:
         metadata: abc.Mapping[str, str] | None = None,
         callback_url: str | None = None,
         traceparent: str | None = None,
-    ) -> TrackedRequest:
-        with self._connection.step() as now:
-            return self._connection.protocol.submit(
-                id if id is not None else new_request_id(),
-                action.name,
-                action._encode(payload),
-                now,
-                is_own_id=id is not None,
-                deadline_ms=_milliseconds(deadline, "/deadline_ms"),
-                delay_ms=_milliseconds(delay, "/delay_ms"),
-                priority=priority,
-                metadata=None if metadata is None else dict(metadata),
-                callback_url=callback_url,
-                traceparent=traceparent,
-            )
+    ) -> RequestHandle[Any, Any]:
+        """Submits, and waits for nothing."""
+        connection = self._connection
+        request_id = id if id is not None else new_request_id()
+        traced, end_trace = self._trace(action.name, request_id)
+        try:
+            with connection.step() as now:
+                state = connection.protocol.submit(
+                    request_id,
+                    action.name,
+                    action._encode(payload),
+                    now,
+                    is_own_id=id is not None,
+                    deadline_ms=_milliseconds(deadline, "/deadline_ms"),
+                    delay_ms=_milliseconds(delay, "/delay_ms"),
+                    priority=priority,
+                    metadata=None if metadata is None else dict(metadata),
+                    callback_url=callback_url,
+                    traceparent=traceparent if traceparent is not None else traced,
+                )
+        except LongcallError as error:
+            if end_trace is not None:
+                call_safely(end_trace, error)
+            raise
+        return RequestHandle(
+            connection,
+            state,
+            action,
+            keeps_first=keeps_first,
+            cancel_on_exit=cancel_on_exit,
+            end_trace=end_trace,
+        )
+
+    def _trace(self, action: str, request_id: str) -> tuple[str | None, EndTrace | None]:
+        trace = self._options.trace
+        if trace is None:
+            return None, None
+        try:
+            return trace(action, request_id)
+        except Exception:  # PROTOCOL 9.9.1
+            logger.exception("tracing of a request failed")
+            return None, None
 
 
 def _milliseconds(duration: Duration | None, pointer: str) -> int | None:

@@ -19,7 +19,7 @@ from ..actions import Action, ChunkT, ResultT
 from ..download import download_file
 from ..errors import ConfigurationError, Detached, WaitTimeout
 from ..events import Chunk, Download, Event, Progress, Snapshot, Status
-from ..options import http_base
+from ..options import EndTrace, http_base
 from ..protocol import Ending, EventReader, Question, TrackedRequest
 from .connection import Connection, TokenFailed
 from .iteration import BatchIterator, EventIterator
@@ -86,11 +86,13 @@ class RequestHandle(Generic[ResultT, ChunkT]):
         *,
         keeps_first: bool = True,
         cancel_on_exit: bool = False,
+        end_trace: EndTrace | None = None,
     ) -> None:
         self._connection = connection
         self._state = state
         self._action = action
         self._usage = Usage(connection, state, cancel_on_exit=cancel_on_exit)
+        self._usage.trace(end_trace)
         self._first: EventReader | None = None
         if keeps_first:
             with connection.step() as now:

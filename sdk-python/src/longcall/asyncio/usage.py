@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import Detached, WaitTimeout
+from ..errors import Detached, LongcallError, RequestError, WaitTimeout
+from ..options import EndTrace
 from ..protocol import EventReader, TrackedRequest
-from .connection import Connection
+from .connection import Connection, call_safely
 
 
 class Usage:
@@ -33,6 +34,26 @@ class Usage:
         self._is_released = False
         self._count = 0
         self._readers: set[EventReader] = set()
+        self._end_trace: EndTrace | None = None
+
+    def trace(self, end: EndTrace | None) -> None:
+        """Tells `end`, once, how the request ended for this handle."""
+        if end is not None:
+            self._end_trace = end
+            self._unsubscribe = self._state.changed.subscribe(self._look)
+            self._look()
+
+    def _look(self) -> None:
+        if self._state.outcome is not None:
+            self._traced(self._state.outcome.error)
+
+    def _traced(self, error: LongcallError | None) -> None:
+        if self._end_trace is not None:
+            end, self._end_trace = self._end_trace, None
+            self._unsubscribe()
+            if isinstance(error, RequestError):
+                error = error._with(attempt=self._state.attempt)
+            call_safely(end, error)
 
     def check_attached(self) -> None:
         """Raises `Detached` once the handle is detached."""
@@ -57,6 +78,7 @@ class Usage:
             cancels = self._cancel_on_exit and not gave_up
             with self._connection.step() as now:
                 self._connection.protocol.release(self._state, now, cancels=cancels)
+            self._traced(Detached(self._state.id))
 
     @contextmanager
     def wait(self, *, releases: bool = True) -> Iterator[None]:
@@ -97,6 +119,7 @@ class Usage:
         self.is_detached = True
         protocol = self._connection.protocol
         exits = exits and self._state.outcome is None
+        self._traced(Detached(self._state.id))
         with self._connection.step() as now:
             for reader in self._readers:
                 protocol.close_reader(self._state, reader, now)
