@@ -12,6 +12,13 @@ export interface Callbacks<Data = unknown, Details = unknown> {
   readonly onChunk?: (event: Chunk<Data>) => unknown;
 }
 
+type Listener = readonly [kind: string, own: (event: RequestEvent) => unknown];
+
+interface Listening {
+  readonly listeners: Set<Listener>;
+  readonly controller: AbortController;
+}
+
 /**
  * A request, wherever it was submitted. Iterate it for its events; PROTOCOL 9.2.
  *
@@ -37,6 +44,7 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
   #state: TrackedRequest;
   #first: EventReader | undefined; // keeps the first events for the first iteration
   readonly #readers = new Set<EventReader>();
+  #joining: Listening | undefined;
   #uses = 0;
   #isDetached = false;
   #isReleased = false; // left early by all who used it; comes back when it is used
@@ -115,17 +123,14 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
     listener: (event: Extract<RequestEvent<Data, Details>, { readonly kind: Kind }>) => unknown,
   ): () => void {
     this.#found();
-    const controller = new AbortController();
-    const tell = async () => {
-      for await (const event of this.#events(controller.signal)) {
-        if (controller.signal.aborted) return;
-        if (event.kind !== kind) continue;
-        const own = event as Parameters<typeof listener>[0];
-        await this.#connection.guard(`a listener of request ${this.id}`, () => listener(own));
-      }
+    this.#joining ??= this.#listen();
+    const { listeners, controller } = this.#joining;
+    const own: Listener = [kind, listener as Listener[1]];
+    listeners.add(own);
+    return () => {
+      listeners.delete(own);
+      if (listeners.size === 0) controller.abort();
     };
-    tell().catch(() => {}); // `result` throws the same
-    return () => controller.abort();
   }
 
   /**
@@ -232,6 +237,25 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
         return callbacks.onStatus?.(event);
       });
     }
+  }
+
+  /** Begins one iteration for all listeners that are added in this turn. */
+  #listen(): Listening {
+    const [listeners, controller] = [new Set<Listener>(), new AbortController()];
+    const { signal } = controller;
+    const tell = async () => {
+      await undefined;
+      this.#joining = undefined; // who comes later begins at event 1 too, by an iteration of its own
+      for await (const event of this.#events(signal)) {
+        const told = [...listeners].filter(([kind]) => kind === event.kind);
+        const what = `a listener of request ${this.id}`;
+        const calls = told.map(([, own]) => this.#connection.guard(what, () => own(event)));
+        await Promise.all(calls);
+        if (signal.aborted) return;
+      }
+    };
+    tell().catch(() => {}); // `result` throws the same
+    return { listeners, controller };
   }
 
   async *#events(

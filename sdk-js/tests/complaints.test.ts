@@ -152,15 +152,19 @@ test("complaint 6: what is recovered does not come twice, and nothing comes afte
 });
 
 test("complaint 7: who tries again after a timeout does not run the work twice", async () => {
-  const { server, client, peer } = await connected();
+  const clock = new TestClock();
+  const { server, client, peer } = await connected({ clock });
   const impatient = client.call("pay", { amount: 7 }, { id: "order-7", timeoutMs: 1 });
   const given = expect(impatient).rejects.toMatchObject({ requestId: "order-7", sent: true });
   const request = await peer.expect("request");
+  await clock.advance(1);
   await given;
   const again = client.call("pay", { amount: 7 }, { id: "order-7" });
   await read(peer); // it is the same request: nothing was sent
   peer.drop();
-  const second = await server.welcomed();
+  const accepted = server.welcomed();
+  while (server.connections === 1) await clock.advance(1);
+  const second = await accepted;
   expect(await second.next()).toEqual({ ...request, resend: true });
   second.send({ ...acknowledgment("order-7"), duplicate: true }, complete("order-7", 2, "paid"));
   expect(await again).toBe("paid");
@@ -169,6 +173,7 @@ test("complaint 7: who tries again after a timeout does not run the work twice",
     .call("pay", { amount: 8 }, { timeoutMs: 1 })
     .catch((error: unknown) => error as WaitTimeoutError);
   const { id } = await second.expect("request");
+  await clock.advance(1);
   const { requestId = "" } = (await unnamed) as WaitTimeoutError;
   expect(requestId).toBe(id);
   const rest = client.attach(requestId).result();

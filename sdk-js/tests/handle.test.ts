@@ -38,6 +38,66 @@ async function all(handle: RequestHandle): Promise<string[]> {
   return told;
 }
 
+/** Waits until the client has read all that was sent before. */
+async function read(peer: Peer): Promise<void> {
+  peer.send({ type: "ping" });
+  await peer.expect("pong");
+}
+
+describe("listening", () => {
+  test("tells each event of its kind from event 1 on, until it is turned off", async () => {
+    const { client, peer } = await connected();
+    const handle = await stored(client, peer);
+    const [chunks, statuses]: [number[], string[]] = [[], []];
+    const seen = new Promise<void>((resolve) => {
+      const off = handle.on("chunk", ({ seq }) => {
+        chunks.push(seq);
+        if (seq === 4) {
+          off();
+          resolve();
+        }
+      });
+    });
+    handle.on("status", ({ status }) => statuses.push(status));
+    peer.send(processing(handle.id, 2), chunk(handle.id, 3), chunk(handle.id, 4));
+    await seen;
+    peer.send(chunk(handle.id, 5), complete(handle.id, 6));
+    await handle.result();
+    await read(peer);
+    expect(chunks).toEqual([3, 4]);
+    expect(statuses).toEqual(["queued", "processing"]);
+  });
+
+  test("a listener that throws is a warning, and hears what follows", async () => {
+    const warnings: string[] = [];
+    const { client, peer } = await connected({ onWarning: (text) => warnings.push(text) });
+    const handle = await stored(client, peer);
+    let heard = 0;
+    handle.on("chunk", async () => {
+      heard += 1;
+      throw new Error("mine");
+    });
+    peer.send(chunk(handle.id, 2), chunk(handle.id, 3), complete(handle.id, 4));
+    await handle.result();
+    await expect.poll(() => heard).toBe(2);
+    await expect
+      .poll(() => warnings)
+      .toEqual(Array(2).fill(`a listener of request ${handle.id} threw`));
+  });
+
+  test("turned off, it lets go of the log; a detached handle has nothing to hear", async () => {
+    const { client, peer } = await connected();
+    const handle = client.attach("a");
+    const off = handle.on("chunk", () => {});
+    await peer.expect("attach");
+    peer.send(snapshotMessage("a", { last_seq: 0 }));
+    off();
+    expect(await peer.next()).toEqual({ type: "detach", request_id: "a" });
+    handle.detach();
+    expect(() => handle.on("chunk", () => {})).toThrow(DetachedError);
+  });
+});
+
 describe("iterating", () => {
   test("behind an event that is known yields what follows it, over a drop as well", async () => {
     const { server, client, peer } = await connected();
