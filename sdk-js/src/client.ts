@@ -8,6 +8,7 @@ import type {
   Untyped,
 } from "./actions.js";
 import { Connection, type Patience } from "./connection.js";
+import { defined } from "./defined.js";
 import { ConfigurationError, ConnectionClosedError, WaitTimeoutError } from "./errors.js";
 import { type Announcement, type ClientState, type RequestSummary, summaryFrom } from "./events.js";
 import type { RequestStatus } from "./generated/codes.js";
@@ -325,14 +326,6 @@ export function connect<Actions extends Record<keyof Actions, ActionTypes> = Unt
     );
   }
   return new Client(new Connection(checkedUrl(url), options, WebSocket));
-}
-
-type Defined<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
-
-/** Leaves out what is `undefined`: absent is not null, and nothing else. PROTOCOL 2.4.3. */
-function defined<T extends object>(fields: T): Defined<T> {
-  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as Defined<T>;
 }
 
 function add<T>(listeners: Set<(value: T) => void>, listener: (value: T) => void): () => void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an application sees of a request and of the client. The wire's names (snake_case) become those
 // of JavaScript here and nowhere else.
+import { defined, given } from "./defined.js";
 import type { ErrorCode, RequestStatus } from "./generated/codes.js";
 import type * as wire from "./generated/messages.js";
 
@@ -127,42 +128,42 @@ export function eventFrom(
     case "chunk":
       return { kind: "chunk", seq, attempt: message.attempt, data: message.data };
     case "status":
-      return {
-        kind: "status",
+      return defined({
+        kind: "status" as const,
         seq,
         status: message.status,
         attempt: message.attempt,
         chunksKeptTo: message.chunks_kept_to,
-        ...(message.retry_at !== undefined && { retryAt: dateFrom(message.retry_at) }),
-        ...(message.error !== undefined && { error: errorInfoFrom(message.error) }),
-      };
+        retryAt: given(message.retry_at, dateFrom),
+        error: given(message.error, errorInfoFrom),
+      });
   }
 }
 
 export function progressFrom(message: wire.ProgressState): Progress {
-  return {
-    kind: "progress",
+  return defined({
+    kind: "progress" as const,
     attempt: message.attempt,
     version: message.version,
-    ...(message.percentage !== undefined && { percentage: message.percentage }),
-    ...(message.message !== undefined && { message: message.message }),
-    ...(message.details !== undefined && { details: message.details }),
+    percentage: message.percentage,
+    message: message.message,
+    details: message.details,
     updatedAt: dateFrom(message.updated_at),
-  };
+  });
 }
 
 export function errorInfoFrom(error: wire.ErrorInfo): ErrorInfo {
-  return {
+  return defined({
     code: error.code,
     message: error.message,
     retryable: error.retryable,
-    ...(error.retry_after_ms !== undefined && { retryAfterMs: error.retry_after_ms }),
-    ...(error.details !== undefined && { details: error.details }),
-  };
+    retryAfterMs: error.retry_after_ms,
+    details: error.details,
+  });
 }
 
 export function summaryFrom(summary: wire.RequestSummary): RequestSummary {
-  return {
+  return defined({
     id: summary.id,
     action: summary.action,
     status: summary.status,
@@ -171,26 +172,26 @@ export function summaryFrom(summary: wire.RequestSummary): RequestSummary {
     updatedAt: dateFrom(summary.updated_at),
     lastSeq: summary.last_seq,
     cancelRequested: summary.cancel_requested ?? false,
-    ...(summary.requeued_from !== undefined && { requeuedFrom: summary.requeued_from }),
-    ...(summary.progress !== undefined && { progress: progressFrom(summary.progress) }),
-    ...(summary.expires_at !== undefined && { expiresAt: dateFrom(summary.expires_at) }),
-  };
+    requeuedFrom: summary.requeued_from,
+    progress: given(summary.progress, progressFrom),
+    expiresAt: given(summary.expires_at, dateFrom),
+  });
 }
 
 export function snapshotFrom(message: wire.SnapshotMessage): Snapshot {
-  return {
+  return defined({
     request: summaryFrom(message.request),
-    ...(message.result !== undefined && { result: message.result }),
-    ...(message.error !== undefined && { error: errorInfoFrom(message.error) }),
-  };
+    result: message.result,
+    error: given(message.error, errorInfoFrom),
+  });
 }
 
 export function announcementFrom(message: wire.AnnouncementMessage): Announcement {
-  return {
+  return defined({
     message: message.message,
-    ...(message.details !== undefined && { details: message.details }),
+    details: message.details,
     createdAt: dateFrom(message.created_at),
-  };
+  });
 }
 
 function dateFrom(text: wire.Timestamp): Date {
