@@ -7,6 +7,7 @@ const asks = new Map();
 const running = new Set();
 const states = new Map(); // the newest of each client
 const waiting = new Set(); // who waits for a state
+const callers = new Map(); // by whom each call is given up
 const taking = new Map(); // how the application takes the events of a handle
 let events = 0;
 let asked = 0;
@@ -28,7 +29,7 @@ const commands = {
       sdk: "longcall-js",
       version: longcall.VERSION,
       language,
-      features: ["announcement", "consume", "wait_state", ...features],
+      features: ["announcement", "consume", "give_up", "wait_state", ...features],
     };
   },
 
@@ -83,8 +84,10 @@ const commands = {
   async call({ client, handle: name, action, ...fields }) {
     const [payload, options] = submission(fields);
     const show = (event) => showEvent(name, event);
+    const caller = new AbortController();
+    callers.set(name, caller);
     start(name, async () => {
-      const callbacks = { ...options, onProgress: show, onChunk: show };
+      const callbacks = { ...options, onProgress: show, onChunk: show, signal: caller.signal };
       const result = await clients.get(client).call(action, payload, callbacks);
       emit("handle.result", { handle: name, result });
     });
@@ -94,6 +97,10 @@ const commands = {
     const handle = clients.get(client).attach(id);
     handles.set(name, handle);
     start(name, () => follow(name, handle));
+  },
+
+  async give_up({ handle }) {
+    callers.get(handle).abort();
   },
 
   async cancel({ handle, reason }) {
@@ -136,7 +143,7 @@ const commands = {
   async reset() {
     for (const { reject } of asks.values()) reject(new Error("reset"));
     for (const { open } of taking.values()) open();
-    for (const kept of [asks, taking, states, waiting]) kept.clear();
+    for (const kept of [asks, callers, taking, states, waiting]) kept.clear();
     await Promise.all([...clients.values()].map((client) => client.close()));
     clients.clear();
     handles.clear();
@@ -183,7 +190,10 @@ function start(name, work) {
   const token = { toString: () => name };
   running.add(token);
   work()
-    .catch((error) => emit("handle.error", { handle: name, err: described(error) }))
+    .catch((error) => {
+      if (callers.get(name)?.signal.aborted) return; // nobody is there to be told
+      emit("handle.error", { handle: name, err: described(error) });
+    })
     .finally(() => running.delete(token));
 }
 

@@ -28,6 +28,7 @@ class Driver:
         self._asks = 0
         self._clients: dict[str, longcall.Client] = {}
         self._handles: dict[str, longcall.RequestHandle] = {}
+        self._calls: dict[str, asyncio.Task[None]] = {}
         self._tokens: dict[int, asyncio.Future[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._states: dict[str, str] = {}
@@ -58,7 +59,7 @@ class Driver:
             "sdk": "longcall-python",
             "version": longcall.__version__,
             "language": f"Python {platform.python_version()}",
-            "features": ["announcement", "consume", "http_status", "wait_state"],
+            "features": ["announcement", "consume", "give_up", "http_status", "wait_state"],
         }
 
     async def do_connect(
@@ -119,7 +120,11 @@ class Driver:
         await self._follow(name, handle)
 
     async def do_call(self, client: str, handle: str, action: str, **fields: Any) -> None:
-        self._start(self._call(client, handle, action, fields), handle)
+        self._calls[handle] = self._start(self._call(client, handle, action, fields), handle)
+
+    async def do_give_up(self, handle: str) -> None:
+        self._calls[handle].cancel()
+        await asyncio.wait({self._calls[handle]})
 
     async def _call(self, client: str, name: str, action: str, fields: JsonObject) -> None:
         def show(event: longcall.Event) -> None:
@@ -189,7 +194,14 @@ class Driver:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
         self._clients.clear()
-        for kept in (self._handles, self._tokens, self._states, self._taking, self._pauses):
+        for kept in (
+            self._handles,
+            self._calls,
+            self._tokens,
+            self._states,
+            self._taking,
+            self._pauses,
+        ):
             kept.clear()
         for _ in range(100):  # what has been closed ends in later turns of the loop
             left = asyncio.all_tasks() - {asyncio.current_task(), self._main}
@@ -207,7 +219,7 @@ class Driver:
         values = {field: getattr(event, field) for field in fields}
         self.emit(f"handle.{kind}", handle=name, **values)
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         async def guarded() -> None:
             try:
                 await work
@@ -217,6 +229,7 @@ class Driver:
         task = asyncio.create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 OPTIONS = {

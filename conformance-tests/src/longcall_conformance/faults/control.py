@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 from ..referee.connection import Ended, RefereeConnection
+from ..referee.handshake import HandshakeRefused
 from ..referee.raw_client import open_connection
 from ..runner.under_test import ServerFailed
 
@@ -29,15 +31,12 @@ class Control:
         self._connection: RefereeConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._asked = 0
+        self._ended: Ended | None = None
+        self._coming = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[JsonObject]] = {}
 
     async def __aenter__(self) -> Self:
-        self._connection = await open_connection(self._url, "control", self._record)
-        self._connection.send({"type": "hello", "token": self._token})
-        welcome = await self._connection.receive()
-        if welcome.get("type") != "welcome":
-            raise ServerFailed(f"conf.control: got {welcome!r:.300}, not welcome")
-        self._task = asyncio.create_task(self._read(self._connection), name="control")
+        await self._connect()
         return self
 
     async def __aexit__(
@@ -46,11 +45,24 @@ class Control:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._connection is not None
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self._connection.close()
+        await self._leave()
+
+    async def _connect(self) -> None:
+        connection = await open_connection(self._url, "control", self._record)
+        connection.send({"type": "hello", "token": self._token})
+        welcome = await connection.receive()
+        if welcome.get("type") != "welcome":
+            await connection.close()
+            raise ServerFailed(f"conf.control: got {welcome!r:.300}, not welcome")
+        self._connection, self._ended = connection, None
+        self._task = asyncio.create_task(self._read(connection), name="control")
+
+    async def _leave(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close()
 
     async def release(self, gate: str) -> None:
         """Opens a gate, for good."""
@@ -65,6 +77,19 @@ class Control:
         return told
 
     async def _ask(self, payload: JsonObject) -> JsonObject:
+        """Asks until there is an answer: what is asked may be asked twice."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                while True:
+                    with contextlib.suppress(Ended):
+                        await self._come_back()
+                        return await self._ask_once(payload)
+        except TimeoutError:
+            raise ServerFailed(f"conf.control: no answer in {_ANSWER_SECONDS} s") from None
+        except (OSError, HandshakeRefused) as error:
+            raise ServerFailed(f"conf.control: {error}") from None
+
+    async def _ask_once(self, payload: JsonObject) -> JsonObject:
         assert self._connection is not None
         self._asked += 1
         name = f"control-{self._asked}"
@@ -73,10 +98,14 @@ class Control:
         self._connection.send(
             {"type": "request", "id": name, "action": "conf.control", "payload": payload}
         )
-        try:
-            return await asyncio.wait_for(answer, _ANSWER_SECONDS)
-        except TimeoutError:
-            raise ServerFailed(f"conf.control: no answer in {_ANSWER_SECONDS} s") from None
+        return await answer
+
+    async def _come_back(self) -> None:
+        """A machine that is busy may answer pings too late, and is closed with 4408."""
+        async with self._coming:
+            if self._ended is not None:
+                await self._leave()
+                await self._connect()
 
     async def _read(self, connection: RefereeConnection) -> None:
         try:
@@ -88,8 +117,11 @@ class Control:
                 elif (answer := self._waiting.pop(message.get("request_id", ""), None)) is not None:
                     self._settle(answer, message)
         except Ended as ended:
-            for answer in self._waiting.values():
-                answer.set_exception(ServerFailed(f"conf.control: {ended}"))
+            self._ended = ended
+            waiting, self._waiting = self._waiting, {}
+            for answer in waiting.values():
+                if not answer.done():
+                    answer.set_exception(ended)
 
     @staticmethod
     def _settle(answer: asyncio.Future[JsonObject], message: JsonObject) -> None:

@@ -29,7 +29,7 @@ from .outcome import Outcome
 from .plan import kinds_of, plan_of_faults
 from .workload import Asked, mixed
 
-_LIMITS: Final = {"heartbeat_interval_s": 1}
+_LIMITS: Final = {"heartbeat_interval_s": 2}
 """What is set where the server's manifest says how: a lost connection is noticed sooner."""
 _MOST_CLIENTS: Final = 40
 _REQUESTS_OF_A_CLIENT: Final = 15

@@ -129,6 +129,12 @@ async def consume(play: Play, arguments: JsonObject) -> None:
     await play.ask("consume", arguments)
 
 
+@verb("driver.give_up", required=("handle",), uses=("handle",), feature="give_up")
+async def give_up(play: Play, arguments: JsonObject) -> None:
+    """The caller of a call gives up, as by cancelling its task; no `cancel` of the request."""
+    await play.ask("give_up", arguments)
+
+
 @verb("driver.net", required=("state",), feature="net")
 async def net(play: Play, arguments: JsonObject) -> None:
     """The environment says that there is a network, or none: `online`, `offline`."""
