@@ -441,11 +441,11 @@ async def test_stalled_connection_is_left_and_a_short_stall_is_only_waited_for(
 
 
 @pytest.mark.parametrize("pings", ["server", "client"])
-async def test_heartbeats_keep_a_quiet_connection_for_a_day(pings: str) -> None:
+async def test_heartbeats_keep_a_quiet_connection_for_hours(pings: str) -> None:
     with InMemoryServer(pings=pings, token_life=1e6) as server:
         async with connect(server) as client:
             await client.ready()
-            await server.clock.advance(24 * 3600)
+            await server.clock.advance(3 * 3600)
             assert server.connections_opened == 1
             kinds = {message["type"] for message in server.received}
             assert kinds == {"hello", "pong" if pings == "server" else "ping"}

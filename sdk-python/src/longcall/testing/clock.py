@@ -122,7 +122,8 @@ class TestClock:
     async def _settle(self) -> None:
         here = asyncio.get_running_loop()
         self._loops.add(here)
-        for loop in [*self._loops, *self._loops]:  # the second may have stirred the first
+        loops = list(self._loops)
+        for loop in [*loops, *loops[:-1]]:  # a later one may have stirred an earlier one
             if loop is here:
                 await _rest()
             elif loop.is_running():

@@ -67,6 +67,7 @@ class InMemoryRequest:
         self.arrivals: int = 1
         self.executions: int = 0
         self.log: list[dict[str, Any]] = []
+        self._texts: list[str] = []  # of the same, as they are sent
         self.status: str = "queued"
         self.attempt: int = 0
         self.is_stored: bool = False
@@ -393,7 +394,7 @@ class InMemoryRequest:
         self._clear_timers()
 
     def _append(self, event: Message) -> None:
-        messages.checked(event)
+        self._texts.append(messages.checked(event))
         self.log.append(event)
         self._updated_at = self._now()
         self._watcher.on_event(self)

@@ -32,6 +32,10 @@ from .socket import MemorySocket
 _CLIENT_MESSAGE: Final[TypeAdapter[Any]] = TypeAdapter(ClientMessage)
 
 
+MOST_UNTAKEN: Final = 256
+"""Messages that wait in a connection before reading logs for it pauses."""
+
+
 class Host(Protocol):
     """What a session needs of its server."""
 
@@ -74,6 +78,7 @@ class Session:
         self._socket = socket
         self._is_open = True
         self._cursors: dict[str, _Cursor] = {}
+        self._behind: set[str] = set()  # whose logs are read on when the client has taken more
         self._held_in: list[str] = []  # while the server is stalled
         self._held_out: list[str] = []
         self._unanswered_pings = 0
@@ -108,6 +113,13 @@ class Session:
             else:
                 self._take(message)
 
+    def on_drained(self) -> None:
+        with self._lock:
+            behind, self._behind = self._behind, set()
+            for request_id in behind:
+                if (request := self._find(request_id)) is not None:
+                    self._deliver(request)
+
     def on_closed(self, code: int | None) -> None:
         with self._lock:
             self._over()
@@ -121,7 +133,9 @@ class Session:
             self._socket.end(code, reason)
 
     def send(self, message: Message) -> None:
-        text = messages.checked(message)
+        self._send_text(messages.checked(message))
+
+    def _send_text(self, text: str) -> None:
         if not self._is_open:
             return
         if self._server.is_stalled:
@@ -283,12 +297,15 @@ class Session:
             return
         end = min(len(request.log), cursor.until)
         while cursor.position < end:
-            event = request.log[cursor.position]
+            if self._socket.backlog >= MOST_UNTAKEN:  # PROTOCOL 6.4.1
+                self._behind.add(request.id)
+                return
+            text = request._texts[cursor.position]
             cursor.position += 1
             if self._is_last(request, cursor) and request._newest is not None:
                 # PROTOCOL 10.35; who had it already drops it.
                 self.send({"type": "progress", "request_id": request.id, **request._newest})
-            self.send(event)
+            self._send_text(text)
         if request.is_finished or cursor.until < math.inf:
             self._cursors.pop(request.id, None)  # PROTOCOL 4.5.5
 

@@ -15,6 +15,9 @@ class Peer(Protocol):
     def on_text(self, text: str) -> None:
         """A message of the client arrived."""
 
+    def on_drained(self) -> None:
+        """The client has taken all that was delivered."""
+
     def on_closed(self, code: int | None) -> None:
         """The client has closed; None: it cut the connection."""
 
@@ -28,6 +31,7 @@ class MemorySocket:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[str] = deque()
+        self._delivered = self._arrived = 0
         self._wake = asyncio.Event()
         self._ended: tuple[int | None, str] | None = None
         self._limit: int | None = None
@@ -65,6 +69,8 @@ class MemorySocket:
                     take(text)
                 if self._ended is not None:
                     return self._ended
+                if self.backlog == 0 and self.peer is not None:
+                    self.peer.on_drained()
                 self._wake.clear()
                 await self._wake.wait()
         finally:
@@ -80,8 +86,14 @@ class MemorySocket:
 
     # The server's end.
 
+    @property
+    def backlog(self) -> int:
+        """How many texts the client has not taken yet."""
+        return self._delivered - self._arrived + len(self._inbox)
+
     def deliver(self, text: str) -> None:
         """Sends a text to the client."""
+        self._delivered += 1
         self._soon(lambda: self._arrive(text))
 
     def end(self, code: int | None, reason: str) -> None:
@@ -93,6 +105,7 @@ class MemorySocket:
             self._loop.call_soon_threadsafe(act)
 
     def _arrive(self, text: str) -> None:
+        self._arrived += 1
         if self._ended is None:
             self._inbox.append(text)
             self._wake.set()
