@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network between the browser and the server: a TCP relay that can be taken down. Browsers let
-// nobody take a WebSocket offline: emulated, "offline" only stops new connections.
+// The network between the browser and the server: a TCP relay that can be taken down. What an emulated
+// "offline" does to a WebSocket that is open, browsers do not say.
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
 interface Pair {
