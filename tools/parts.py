@@ -110,6 +110,9 @@ def python_tests() -> Iterator[Part]:
         tests = run("tox", "run", "-e", name)
         wants = ("node", "go") if name == "codegen" else ()
         yield Part(name, "test", (tests,), wants=wants, fast=(fast(f"{folder}/tests"),))
+        if name == "sdk-python":
+            oldest = run("tox", "run", "-e", "sdk-python-floors")
+            yield Part("sdk-python, floors", "test", (oldest,))
         if name == "server":
             yield Part("simulation", "test", (run("pytest", SIMULATION),))
             yield Part("fuzz", "test", (run("pytest", FUZZ), fuzz("hypothesis")))
