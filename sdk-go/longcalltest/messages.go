@@ -109,8 +109,7 @@ func (x *session) catchUp(r *Request) {
 		x.send(r.log[position])
 	}
 	if x.position[r.key] = position; position < int64(len(r.log)) {
-		x.behind[r.key] = r // readOn goes on
-		return
+		return // readOn goes on
 	}
 	if r.status.Terminal() {
 		delete(x.position, r.key)
@@ -121,10 +120,10 @@ func (x *session) catchUp(r *Request) {
 
 // readOn goes on with the logs that were not read to their end, now that the socket has taken what waited.
 func (x *session) readOn() {
-	behind := x.behind
-	x.behind = map[string]*Request{}
-	for _, r := range behind {
-		x.catchUp(r)
+	for key, position := range x.position {
+		if r := x.server.requests[key]; r != nil && position < int64(len(r.log)) {
+			x.catchUp(r)
+		}
 	}
 }
 

@@ -101,8 +101,8 @@ class SyncClient:
             return value
         if name == "attach":
             return lambda id: Handle(value(id))
-        if name in ("states", "requests"):
-            return lambda **kwargs: _iterate(value(**kwargs))
+        if name in ("states", "requests", "map"):
+            return lambda *args, **kwargs: _iterate(value(*args, **kwargs))
         return lambda *args, **kwargs: self._call(value, args, kwargs)
 
     async def _call(self, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -132,3 +132,10 @@ FRONTS: dict[str, Connect] = {
     "asyncio": longcall.connect,
     "sync": cast("Connect", SyncClient),
 }
+
+
+async def collect(handle: longcall.RequestHandle[Any, Any]) -> list[Event[Any]]:
+    """Iterates over all events of a handle."""
+    if isinstance(either := cast("object", handle), Handle):
+        return await in_thread(lambda: list(either._sync))
+    return [event async for event in handle]

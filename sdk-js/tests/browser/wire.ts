@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network between the browser and the server: a TCP relay that can be taken down. What an emulated
-// "offline" does to a WebSocket that is open, browsers do not say.
+// The network between the browser and the server: a TCP relay that can be taken down. Browsers let
+// nobody take a WebSocket offline: emulated, "offline" only stops new connections.
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
 interface Pair {
   readonly near: Socket;
   readonly far: Socket;
-  /** Nothing comes through, not even that the other side has closed. */
-  isSilent: boolean;
 }
 
 /** A relay of connections to one port of this machine. */
@@ -49,11 +47,9 @@ export class Wire {
   /** Nothing comes through any more, and nobody is told; new connections are refused. */
   down(): void {
     this.#isUp = false;
-    // What comes is read and thrown away: so the end of either side is still noticed here.
-    for (const pair of this.#pairs) {
-      pair.isSilent = true;
-      pair.near.unpipe(pair.far).resume();
-      pair.far.unpipe(pair.near).resume();
+    for (const { near, far } of this.#pairs) {
+      near.unpipe(far).pause();
+      far.unpipe(near).pause();
     }
   }
 
@@ -83,15 +79,15 @@ export class Wire {
       return;
     }
     const far = connect(port, "127.0.0.1");
-    const pair = { near, far, isSilent: false };
-    far.on("error", () => pair.isSilent || near.destroy());
+    far.on("error", () => near.destroy());
+    const pair = { near, far };
     this.#pairs.add(pair);
     near.on("close", () => {
       far.destroy();
       this.#pairs.delete(pair);
       this.#changed();
     });
-    far.on("close", () => pair.isSilent || near.destroySoon());
+    far.on("close", () => this.#isUp && near.destroySoon());
     far.on("data", (data) => {
       this.received += data.length;
     });
