@@ -75,12 +75,17 @@ function launch() {
   );
   let ending;
   chromium.once("exit", (code, signal) => {
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    try {
+      // Its other processes end a moment later, and may still write.
+      rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    } catch (error) {
+      console.error(`${profile} is left: ${error.message}`);
+    }
     if (ending === undefined) console.error(`chromium ended by itself: ${code ?? signal}`);
     process.exit(ending ?? 1);
   });
   end = (code) => {
     ending = code;
-    chromium.kill();
+    chromium.kill("SIGKILL"); // nothing of it is wanted, least of all what it would write at its end
   };
 }

@@ -77,7 +77,7 @@ export async function launchWindow(throttleAfterSeconds: number): Promise<Runnin
       await browser.close();
       child.kill();
       await ended;
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+      rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
     },
   };
 }
