@@ -6,7 +6,7 @@ FUZZ  = cd server/tests && $(CURDIR)/$(BIN)/python -m fuzz
 CHAOS = $(BIN)/python conformance-tests/chaos/chaos.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types generate check-generate check-api conformance steady soak fuzz fuzz-merge hostile faults chaos drain stalled memory flood test-browser-long format constraints hooks clean
+.PHONY: help demo test test-fast lint types generate check-generate check-api conformance steady soak fuzz fuzz-merge hostile faults chaos drain stalled memory flood handles test-browser-long format constraints hooks clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ memory: ## a million events of one request, and 10,000 cancelled handles, in eac
 flood: ## nine owners' waiting beside a tenth who floods, in rounds with and without (ROUNDS=, SEED=)
 	@$(TOOL) tools/environment.py dev >/dev/null
 	@LONGCALL_FLOOD=long $(if $(ROUNDS),LONGCALL_FLOOD_ROUNDS=$(ROUNDS)) $(if $(SEED),LONGCALL_FLOOD_SEED=$(SEED)) $(BIN)/pytest -q server/tests/integration/test_flood.py
+
+handles: ## 10,000 concurrent handles on one client (Go): memory and goroutines a handle (HANDLES=)
+	@cd sdk-go && LONGCALL_HANDLES=$(or $(HANDLES),10000) go test -timeout 30m -v -run TestManyHandles .
 
 format: ## let the formatters have their way
 	@$(TOOL) tools/format.py

@@ -85,6 +85,7 @@ type tracked struct {
 	digest *[sha256.Size]byte // of action and payload, where the caller chose the id
 	phase  requestPhase
 
+	resending   bool          // it waits to be sent again
 	sends       int           // how often the request was sent
 	firstSentAt time.Duration // PROTOCOL 10.31
 	refusals    int           // retryable ones in a row, for the wait before the next try

@@ -65,7 +65,8 @@ func (s *sender) ask(q *listQuestion) { s.lists.set(q.id, q) }
 // resend sends requests again, all in the order of their first sending (PROTOCOL 9.5.1).
 func (s *sender) resend(requests ...*tracked) {
 	for _, t := range requests {
-		if !slices.Contains(s.resends, t) {
+		if !t.resending {
+			t.resending = true
 			s.resends = append(s.resends, t)
 		}
 	}
@@ -78,8 +79,9 @@ func (s *sender) forget(t *tracked) {
 		s.waiting.take(t.id)
 		s.waitingBytes -= t.size
 	}
-	if i := slices.Index(s.resends, t); i >= 0 {
-		s.resends = slices.Delete(s.resends, i, i+1)
+	if t.resending {
+		t.resending = false
+		s.resends = slices.DeleteFunc(s.resends, func(other *tracked) bool { return other == t })
 	}
 	s.cancels.take(t.id)
 	delete(s.inFlight, t.id)
@@ -134,6 +136,7 @@ func (s *sender) sendResend(l *link, now time.Duration) bool {
 	for len(s.resends) > 0 {
 		t := s.resends[0]
 		s.resends = s.resends[1:]
+		t.resending = false
 		if now-t.firstSentAt > millis(l.limits.IDRetentionMs) { // PROTOCOL 10.31
 			s.end(t, expired(t))
 			continue

@@ -34,7 +34,8 @@ async def test_what_was_asked_on_a_lost_connection_is_asked_again() -> None:
         assert request["payload"] == {"counts": ["r1"]}
         assert await second.receive() == {"type": "pong", "nonce": "n"}
         result = {"counts": {"r1": 2}}
-        second.send({"type": "response", "request_id": request["id"], "result": result})
+        second.send({"type": "acknowledgment", "request_id": request["id"], "seq": 1})
+        second.send({"type": "complete", "request_id": request["id"], "seq": 3, "result": result})
         with pytest.raises(Ended):
             await second.receive()
 

@@ -109,7 +109,8 @@ func (x *session) catchUp(r *Request) {
 		x.send(r.log[position])
 	}
 	if x.position[r.key] = position; position < int64(len(r.log)) {
-		return // readOn goes on
+		x.behind[r.key] = r // readOn goes on
+		return
 	}
 	if r.status.Terminal() {
 		delete(x.position, r.key)
@@ -120,10 +121,10 @@ func (x *session) catchUp(r *Request) {
 
 // readOn goes on with the logs that were not read to their end, now that the socket has taken what waited.
 func (x *session) readOn() {
-	for key, position := range x.position {
-		if r := x.server.requests[key]; r != nil && position < int64(len(r.log)) {
-			x.catchUp(r)
-		}
+	behind := x.behind
+	x.behind = map[string]*Request{}
+	for _, r := range behind {
+		x.catchUp(r)
 	}
 }
 

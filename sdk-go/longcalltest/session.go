@@ -30,8 +30,9 @@ type session struct {
 	expires   func() bool
 	out       [][]byte
 	closing   *websocket.CloseError
-	position  map[string]int64 // of the logs that are followed
-	told      map[string]int64 // the newest version of progress that was sent
+	position  map[string]int64    // of the logs that are followed
+	told      map[string]int64    // the newest version of progress that was sent
+	behind    map[string]*Request // logs that were not read to their end, because too much waits
 	pings     int
 	pongs     map[string]chan struct{}
 }
@@ -39,7 +40,7 @@ type session struct {
 // serve speaks with one client until its connection ends.
 func (s *Server) serve(socket *websocket.Conn) {
 	x := &session{server: s, socket: socket, wake: make(chan struct{}, 1), position: map[string]int64{},
-		told: map[string]int64{}, pongs: map[string]chan struct{}{}}
+		told: map[string]int64{}, behind: map[string]*Request{}, pongs: map[string]chan struct{}{}}
 	x.ctx, x.cut = context.WithCancel(context.Background())
 	s.mu.Lock()
 	s.sessions[x] = struct{}{}

@@ -46,7 +46,7 @@ try {
     await start(page, "workbook", status("completed"));
     const unwanted = await start(page, "text", percent(4));
     await unwanted.locator(".cancel").click();
-    await unwanted.locator(".remove").waitFor();
+    await unwanted.locator(".cancel").waitFor({ state: "hidden" });
     await start(page, "text", percent(10));
     await start(page, "report", percent(35));
     await page.mouse.move(0, 0);

@@ -64,7 +64,7 @@ def test_row_follows_its_request() -> None:
     assert re.search(r"report 1  page 2 of 5 .*━+.* 40 %  3 chunks  0:00$", line)
     shown.event(job, Status(6, "processing", 2, chunks_kept_to=3))
     (line,) = drawn(shown)
-    assert "running (attempt 2)" in line
+    assert "attempt 2: running" in line
     assert "1 chunk " in line
     assert "%" not in line
     job.exit = Exit.COMPLETED

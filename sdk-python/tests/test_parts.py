@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Hashable
 from dataclasses import replace
@@ -137,3 +139,15 @@ def test_reader_takes_only_what_is_next_and_only_while_it_has_room() -> None:
     assert reader.pop() == Status(2, "processing", 1)
     assert reader.pop() is None
     assert reader.is_over
+
+
+@pytest.mark.slow
+def test_import_brings_nothing_that_only_some_programs_need() -> None:
+    heavy = {"websockets", "http.client", "urllib.request", "email", "rich", "argcomplete"}
+    program = "import pydantic, sys; pydantic.BaseModel, pydantic.TypeAdapter; "
+    program += "before = set(sys.modules); import longcall; "
+    program += f"print(sorted((set(sys.modules) - before) & {heavy!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -94,9 +94,13 @@ def _message_words(bundle: Bundle) -> dict[str, Any]:
 
 def _words(bundle: Bundle) -> list[str]:
     """The names of all members, and of all messages."""
-    structs = [d for d in bundle.definitions.values() if isinstance(d.type, ObjectType)]
-    names = {field.name for d in structs for field in d.type.fields}
-    return sorted(names | {d.wire_type for d in structs if d.wire_type is not None})
+    names = set[str]()
+    for definition in bundle.definitions.values():
+        if isinstance(definition.type, ObjectType):
+            names |= {field.name for field in definition.type.fields}
+            if definition.wire_type is not None:
+                names.add(definition.wire_type)
+    return sorted(names)
 
 
 def _object(definition: Definition, bundle: Bundle) -> _Object:

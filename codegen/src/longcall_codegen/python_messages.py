@@ -53,6 +53,7 @@ class BaseModel(_BaseModel):
         validate_by_name=True,
         serialize_by_alias=True,
         protected_namespaces=(),
+        defer_build=True,  # each is built with what uses it, when that is used first
     )
 ''',
     # Typed for people, unchecked at run time: pydantic's own validates each nested value of a

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -57,9 +56,10 @@ type driver struct {
 	events, asks int
 	clients      map[string]*longcall.Client
 	handles      map[string]*longcall.RequestHandle
-	tokens       map[int]chan string // "" makes the token function fail
-	taking       map[string]command  // the newest consume of a handle
-	changed      *sync.Cond          // taking
+	tokens       map[int]chan string           // "" makes the token function fail
+	givingUp     map[string]context.CancelFunc // of calls
+	taking       map[string]command            // the newest consume of a handle
+	changed      *sync.Cond                    // taking
 }
 
 func main() {
@@ -89,7 +89,7 @@ func main() {
 
 func (d *driver) forget() {
 	d.clients, d.handles = map[string]*longcall.Client{}, map[string]*longcall.RequestHandle{}
-	d.taking = map[string]command{}
+	d.taking, d.givingUp = map[string]command{}, map[string]context.CancelFunc{}
 	d.changed.Broadcast()
 }
 
@@ -135,12 +135,12 @@ func (d *driver) obey(ctx context.Context, c command) (ok object, err error) {
 	ok = object{}
 	switch c.Cmd {
 	case "hello":
-		features := []string{"announcement", "consume", "http_status", "wait_state"}
+		features := []string{"announcement", "consume", "give_up", "http_status", "wait_state"}
 		ok = object{"sdk": "longcall-go", "version": longcall.Version, "language": runtime.Version(), "features": features}
 	case "connect":
 		err = d.connect(ctx, c)
 	case "submit":
-		d.start(c.Handle, func() (json.RawMessage, error) { return d.submit(ctx, client, c) })
+		d.start(ctx, c.Handle, func() (json.RawMessage, error) { return d.submit(ctx, client, c) })
 	case "call":
 		options := []longcall.CallOption{
 			longcall.OnProgress(func(p longcall.Progress) { d.show(c.Handle, p) }),
@@ -149,11 +149,21 @@ func (d *driver) obey(ctx context.Context, c command) (ok object, err error) {
 		for _, option := range requestOptions(c) {
 			options = append(options, option)
 		}
-		d.start(c.Handle, func() (json.RawMessage, error) { return client.Call(ctx, c.Action, c.Payload, options...) })
+		ctx, cancel := context.WithCancel(ctx)
+		d.locked(func() { d.givingUp[c.Handle] = cancel })
+		d.start(ctx, c.Handle, func() (json.RawMessage, error) { return client.Call(ctx, c.Action, c.Payload, options...) })
+	case "give_up":
+		d.locked(func() {
+			if cancel := d.givingUp[c.Handle]; cancel != nil {
+				cancel()
+			} else {
+				err = errUsage
+			}
+		})
 	case "attach":
 		if handle, err = client.Attach(c.RequestID); err == nil {
 			d.locked(func() { d.handles[c.Handle] = handle })
-			d.start(c.Handle, func() (json.RawMessage, error) { return d.follow(ctx, c.Handle, handle) })
+			d.start(ctx, c.Handle, func() (json.RawMessage, error) { return d.follow(ctx, c.Handle, handle) })
 		}
 	case "cancel":
 		err = handle.Cancel(ctx, c.Reason)
@@ -187,99 +197,6 @@ func (d *driver) obey(ctx context.Context, c command) (ok object, err error) {
 	return ok, err
 }
 
-func (d *driver) connect(ctx context.Context, c command) error {
-	token := longcall.WithToken(c.Token)
-	if c.Token == "" {
-		token = longcall.WithToken(func(ctx context.Context, reason longcall.TokenReason) (string, error) {
-			answer, ask := make(chan string, 1), 0
-			d.locked(func() { d.asks++; ask = d.asks; d.tokens[ask] = answer })
-			d.emit("token.needed", object{"client": c.Client, "ask": ask, "reason": reason}, nil)
-			select {
-			case token := <-answer: // "": the runner says no, and so does the SDK
-				return token, nil
-			case <-ctx.Done():
-				return "", ctx.Err()
-			}
-		})
-	}
-	tuned := func(name string) time.Duration { return millis(c.Tuning[name]) }
-	client, err := longcall.Connect(ctx, c.URL, token,
-		longcall.WithStateFunc(func(s longcall.State) { d.emit("connection.state", object{"client": c.Client}, s) }),
-		longcall.WithAnnouncementFunc(func(a longcall.Announcement) { d.emit("announcement", object{"client": c.Client}, a) }),
-		longcall.WithBackoff(tuned("backoff_initial_ms"), tuned("backoff_max_ms")),
-		longcall.WithTimeouts(tuned("connect_timeout_ms"), 0),
-		longcall.WithQueueLimits(int(c.Tuning["queue_max_requests"]), 0))
-	if err == nil {
-		d.locked(func() { d.clients[c.Client] = client })
-	}
-	return err
-}
-
-func requestOptions(c command) []longcall.RequestOption {
-	options := []longcall.RequestOption{longcall.WithID(c.RequestID), longcall.WithMetadata(c.Metadata),
-		longcall.WithDeadline(millis(c.DeadlineMs)), longcall.WithDelay(millis(c.DelayMs))}
-	if c.Priority != nil {
-		options = append(options, longcall.WithPriority(*c.Priority))
-	}
-	return options
-}
-
-func (d *driver) submit(ctx context.Context, client *longcall.Client, c command) (json.RawMessage, error) {
-	handle, err := client.Submit(ctx, c.Action, c.Payload, requestOptions(c)...)
-	if err != nil {
-		return nil, err
-	}
-	d.locked(func() { d.handles[c.Handle] = handle })
-	d.emit("handle.acknowledged", object{"handle": c.Handle, "request_id": handle.ID()}, nil)
-	return d.follow(ctx, c.Handle, handle)
-}
-
-// follow reads the events beside the wait for the result.
-func (d *driver) follow(ctx context.Context, name string, handle *longcall.RequestHandle) (json.RawMessage, error) {
-	d.run(func() {
-		end := object{"handle": name}
-		for event, err := range handle.Events(ctx) {
-			if err != nil {
-				end["err"] = described(err)
-				break
-			}
-			var pause int64
-			d.locked(func() {
-				for d.taking[name].How == "stop" {
-					d.changed.Wait()
-				}
-				pause = d.taking[name].EveryMs
-			})
-			time.Sleep(millis(pause))
-			d.show(name, event)
-		}
-		d.emit("handle.end", end, nil)
-	})
-	return handle.Result(ctx)
-}
-
-// show tells of a Status, Progress or Chunk under its name.
-func (d *driver) show(handle string, event longcall.Event) {
-	_, kind, _ := strings.Cut(fmt.Sprintf("%T", event), ".")
-	d.emit("handle."+strings.ToLower(kind), object{"handle": handle}, event)
-}
-
-func (d *driver) run(work func()) {
-	d.running.Add(1)
-	go func() { defer d.running.Done(); work() }()
-}
-
-// start works on a handle, and tells what comes of it.
-func (d *driver) start(handle string, work func() (json.RawMessage, error)) {
-	d.run(func() {
-		if result, err := work(); err != nil {
-			d.emit("handle.error", object{"handle": handle, "err": described(err)}, nil)
-		} else {
-			d.emit("handle.result", object{"handle": handle, "result": result}, nil)
-		}
-	})
-}
-
 // reset closes every client, and returns the goroutines of the SDK that are left behind.
 func (d *driver) reset() (leaks []string) {
 	d.mu.Lock()
@@ -301,34 +218,3 @@ func (d *driver) reset() (leaks []string) {
 	}
 	return leaks
 }
-
-// described returns an error by the driver protocol.
-func described(err error) object {
-	fields := object{"kind": "other", "message": err.Error()}
-	switch e := err.(type) {
-	case *longcall.Error:
-		fields = asObject(e)
-		fields["kind"] = "request"
-	case *longcall.CloseError:
-		fields["kind"], fields["outcome_unknown"] = "connection_closed", e.OutcomeUnknown
-	case *longcall.ConfigurationError:
-		fields["kind"] = "configuration"
-	case *longcall.WaitError:
-		fields["kind"] = "wait_timeout"
-	}
-	if errors.Is(err, longcall.ErrQueueFull) {
-		fields["kind"] = "queue_full"
-	} else if err == errUsage {
-		fields["kind"] = "usage"
-	}
-	return fields
-}
-
-// asObject returns what the SDK gave as its JSON object, whose names are those of the wire; nil of nil.
-func asObject(given any) (fields object) {
-	text, _ := json.Marshal(given)
-	_ = json.Unmarshal(text, &fields)
-	return fields
-}
-
-func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

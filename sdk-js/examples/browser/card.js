@@ -4,6 +4,7 @@ import { RequestCancelledError } from "longcall";
 
 const list = document.querySelector("#requests");
 const template = document.querySelector("#request");
+const none = document.querySelector("#none");
 const news = document.querySelector("#news");
 
 export class Card {
@@ -12,23 +13,20 @@ export class Card {
   #text = "";
   #rows = 0;
 
-  /** @param onRemove - called when the user wants to see it no longer. */
-  constructor(id, title, onRemove) {
+  constructor(title) {
     this.#title = title;
     this.#find("h3").textContent = title;
-    this.#find("code").textContent = id;
     this.#find("progress").setAttribute("aria-label", `progress of ${title}`);
-    this.#find(".remove").addEventListener("click", () => {
-      this.#item.remove();
-      onRemove();
-    });
     this.#status("sending");
     list.prepend(this.#item);
+    none.hidden = true;
   }
 
   /** Shows all that happens to the request, from its beginning to its end. */
   async follow(handle) {
     const cancel = this.#find(".cancel");
+    this.#find("code").textContent = handle.id;
+    cancel.disabled = false;
     cancel.addEventListener("click", () => {
       cancel.disabled = true;
       handle.cancel("the user had enough").catch((error) => this.#say(error.message));
@@ -88,7 +86,6 @@ export class Card {
     this.#status(status);
     if (!this.#find("progress").hasAttribute("value")) this.#progress(0);
     this.#find(".cancel").hidden = true;
-    this.#find(".remove").hidden = false;
     news.textContent = `${this.#title}: ${status}`; // for who does not see it
   }
 

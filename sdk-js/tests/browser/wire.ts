@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network between the browser and the server: a TCP relay that can be taken down. Browsers let
-// nobody take a WebSocket offline: emulated, "offline" only stops new connections.
+// The network between the browser and the server: a TCP relay that can be taken down. What an emulated
+// "offline" does to a WebSocket that is open, browsers do not say.
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
 interface Pair {
   readonly near: Socket;
   readonly far: Socket;
+  /** Nothing comes through, not even that the other side has closed. */
+  isSilent: boolean;
 }
 
 /** A relay of connections to one port of this machine. */
@@ -47,9 +49,11 @@ export class Wire {
   /** Nothing comes through any more, and nobody is told; new connections are refused. */
   down(): void {
     this.#isUp = false;
-    for (const { near, far } of this.#pairs) {
-      near.unpipe(far).pause();
-      far.unpipe(near).pause();
+    // What comes is read and thrown away: so the end of either side is still noticed here.
+    for (const pair of this.#pairs) {
+      pair.isSilent = true;
+      pair.near.unpipe(pair.far).resume();
+      pair.far.unpipe(pair.near).resume();
     }
   }
 
@@ -79,15 +83,15 @@ export class Wire {
       return;
     }
     const far = connect(port, "127.0.0.1");
-    far.on("error", () => near.destroy());
-    const pair = { near, far };
+    const pair = { near, far, isSilent: false };
+    far.on("error", () => pair.isSilent || near.destroy());
     this.#pairs.add(pair);
     near.on("close", () => {
       far.destroy();
       this.#pairs.delete(pair);
       this.#changed();
     });
-    far.on("close", () => this.#isUp && near.destroySoon());
+    far.on("close", () => pair.isSilent || near.destroySoon());
     far.on("data", (data) => {
       this.received += data.length;
     });

@@ -1,5 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""longcall: call it, watch its progress, get the result."""
+"""longcall: call it, watch its progress, get the result, whatever happens in between.
+
+::
+
+    async with longcall.connect("wss://example.com", token=fetch_token) as client:
+        report = await client.call("generate_report", {"format": "csv"}, on_progress=print)
+
+`connect` opens the client for asyncio, `longcall.sync.connect` the one for everything else.
+`Client.call` returns a result, `Client.submit` and `Client.attach` a `RequestHandle` that is
+iterated for `Status`, `Progress` and `Chunk`. Whatever is raised is a `LongcallError`; the tree
+of errors stands in `longcall.errors`. `longcall.testing` is a server for tests, `longcall.otel`
+spans, and `longcall --help` the command.
+"""
 
 __version__ = "0.1.0"
 

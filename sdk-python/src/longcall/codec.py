@@ -12,6 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar
 
 import pydantic
@@ -94,7 +95,12 @@ class UnknownMessage:
     seq: int | None
 
 
-_SERVER_MESSAGE: Final[TypeAdapter[ServerMessageModel]] = TypeAdapter(ServerMessage)
+@cache
+def _server_message() -> TypeAdapter[ServerMessageModel]:
+    """What reads every message of a server. It takes as long to make as all else to import."""
+    return TypeAdapter(ServerMessage)
+
+
 _SERVER_TYPES: Final = frozenset(
     {
         "ping", "pong", "welcome", "refreshed", "response", "acknowledgment", "status", "progress",
@@ -126,7 +132,7 @@ def decode(text: str) -> ServerMessageModel | UnknownMessage:
         _check_ijson(text)
     try:
         # By alias alone: the names of fields that Python spells otherwise are not on the wire.
-        return _SERVER_MESSAGE.validate_json(text, by_alias=True, by_name=False)
+        return _server_message().validate_json(text, by_alias=True, by_name=False)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     except RecursionError:

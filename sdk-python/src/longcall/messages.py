@@ -38,6 +38,7 @@ class BaseModel(_BaseModel):
         validate_by_name=True,
         serialize_by_alias=True,
         protected_namespaces=(),
+        defer_build=True,  # each is built with what uses it, when that is used first
     )
 
 

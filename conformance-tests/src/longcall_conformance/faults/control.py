@@ -19,6 +19,8 @@ JsonObject = dict[str, Any]
 _AT_A_TIME: Final = 500
 """Counters that one message asks for."""
 _ANSWER_SECONDS: Final = 60
+_ANSWERS: Final = frozenset(("response", "complete", "error"))
+"""On a machine that is busy a quick request may be stored, and end as a durable one does."""
 
 
 class Control:
@@ -114,8 +116,8 @@ class Control:
                 self._record.clear()  # a run may be long
                 if message["type"] == "ping":
                     connection.send({**message, "type": "pong"})
-                elif (answer := self._waiting.pop(message.get("request_id", ""), None)) is not None:
-                    self._settle(answer, message)
+                elif message["type"] in _ANSWERS:
+                    self._settle(message)
         except Ended as ended:
             self._ended = ended
             waiting, self._waiting = self._waiting, {}
@@ -123,11 +125,11 @@ class Control:
                 if not answer.done():
                     answer.set_exception(ended)
 
-    @staticmethod
-    def _settle(answer: asyncio.Future[JsonObject], message: JsonObject) -> None:
-        if answer.done():
+    def _settle(self, message: JsonObject) -> None:
+        answer = self._waiting.pop(message.get("request_id", ""), None)
+        if answer is None or answer.done():
             return
-        if message["type"] == "response":
+        if "result" in message:
             answer.set_result(dict(message["result"]))
         else:
             answer.set_exception(ServerFailed(f"conf.control: got {message!r:.300}"))

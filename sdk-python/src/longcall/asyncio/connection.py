@@ -27,8 +27,8 @@ from ..protocol import (
     StateChanged,
     Warned,
 )
+from .failures import OpenFailed
 from .platform import Socket, Timer, platform_of
-from .transport import OpenFailed
 
 logger = logging.getLogger("longcall")
 

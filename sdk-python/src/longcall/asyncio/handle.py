@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ..actions import Action, ChunkT, ResultT
-from ..download import download_file
 from ..errors import ConfigurationError, Detached, WaitTimeout
 from ..events import Chunk, Download, Event, Progress, Snapshot, Status
 from ..options import EndTrace, http_base
@@ -258,6 +257,9 @@ class RequestHandle(Generic[ResultT, ChunkT]):
         stopped: threading.Event,
     ) -> Download:
         """Downloads in this thread, and blocks it."""
+        # All of http and email is imported for it, and few programs download.
+        from ..download import download_file  # noqa: PLC0415
+
         return download_file(
             http_base(self._connection.url),
             self.id,

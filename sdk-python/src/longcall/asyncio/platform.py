@@ -9,7 +9,6 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from ..options import Options
-from .transport import Transport
 
 
 class Socket(Protocol):
@@ -58,6 +57,9 @@ class System:
         return asyncio.get_running_loop().call_later(delay, callback)
 
     async def open(self, url: str, options: Options) -> Socket:
+        # The library takes as long to import as all else does, and not every program connects.
+        from .transport import Transport  # noqa: PLC0415
+
         return await Transport.open(url, options)
 
 

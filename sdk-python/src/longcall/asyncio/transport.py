@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from ..options import Options
+from .failures import OpenFailed
 
 SUBPROTOCOL: Final = Subprotocol("longcall.v1")
 FIRST_READ_LIMIT: Final = 64 * 1024 * 1024
@@ -22,22 +23,6 @@ it waits for it, so this one also holds for the first message after `welcome`.""
 # The library logs whole frames at DEBUG, and the first one holds the token.
 _LOGGER = logging.getLogger("longcall.websockets")
 _LOGGER.setLevel(logging.INFO)
-
-
-class OpenFailed(Exception):
-    """Raised when there is no socket.
-
-    Attributes:
-        status: That of the HTTP answer, if there was one.
-        retry_after: The seconds of its `Retry-After`, if it has one.
-    """
-
-    def __init__(
-        self, reason: str, *, status: int | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.retry_after = retry_after
 
 
 class Transport:

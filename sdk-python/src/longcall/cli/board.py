@@ -241,7 +241,7 @@ class Board:
     def _words(self, row: Row) -> Text:
         words = row.words
         if row.job.exit is None:
-            words += f" (attempt {row.attempt})" if row.attempt > 1 else ""
+            words = f"attempt {row.attempt}: {words}" if row.attempt > 1 else words
             return Text(self._glyphs(words), "" if row.started is not None else "dim")
         _, style = MARKS.get(row.job.exit, LEFT_MARK)
         return Text(self._glyphs(words), style)

@@ -12,8 +12,8 @@ from typing import Final
 
 from pydantic import MISSING, JsonValue
 
+from ..asyncio.failures import OpenFailed
 from ..asyncio.platform import Socket, Timer
-from ..asyncio.transport import OpenFailed
 from ..messages import RequestMessage
 from ..options import Options
 from . import messages

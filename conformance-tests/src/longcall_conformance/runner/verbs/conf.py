@@ -35,13 +35,19 @@ async def _control(play: Play, payload: JsonObject) -> JsonObject:
         await _next(connection, "welcome")
         asked = {"type": "request", "id": "control", "action": "conf.control", "payload": payload}
         connection.send(asked)
-        return dict((await _next(connection, "response"))["result"])
+        # On a machine that is busy it may be stored, and end as a durable one does.
+        answers = ("response", "complete")
+        passed = ("ping", "acknowledgment", "status")
+        return dict((await _next(connection, *answers, skip=passed))["result"])
     finally:
         await connection.close()
 
 
-async def _next(connection: RefereeConnection, kind: str) -> JsonObject:
-    message = await connection.receive()
-    if message.get("type") != kind:
-        raise StepFailed(f"conf.control: got {message!r:.300}, not {kind}")
+async def _next(
+    connection: RefereeConnection, *kinds: str, skip: tuple[str, ...] = ()
+) -> JsonObject:
+    while (message := await connection.receive()).get("type") in skip:
+        pass
+    if message.get("type") not in kinds:
+        raise StepFailed(f"conf.control: got {message!r:.300}, not {' or '.join(kinds)}")
     return message
