@@ -46,11 +46,20 @@ class Report:
 
 
 generate_report = Action[ReportParams, Report, Row]("generate_report")
+resize = Action[str]("echo_async")
+images = ["one.png", "two.png"]
 
 
 def fetch_token(reason: str = "connect") -> str:
     return os.environ["LONGCALL_TOKEN"]
 
+"""
+ROWS_OF = """
+async def rows_of(url: str) -> JsonValue:
+    async with connect(url) as client:
+        result = await client.call("generate_report")
+        assert isinstance(result, dict)
+        return result["rows"]
 """
 BEFORE = """
 async def before() -> str:
@@ -70,9 +79,16 @@ async def server(tmp_path: Path) -> AsyncIterator[DemoServer]:
         yield running
 
 
+def runner_of(program: Path) -> tuple[str, ...]:
+    """How an example is run: one that is a test, as a reader would."""
+    is_test = "def test_" in program.read_text("utf-8")
+    return ("-m", "pytest", "-q", "-o", "asyncio_mode=auto") if is_test else ()
+
+
 async def output_of(program: Path, server: DemoServer) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        *runner_of(program),
         program.name,
         cwd=program.parent,
         env=server.environment,
@@ -82,7 +98,7 @@ async def output_of(program: Path, server: DemoServer) -> str:
     )
     async with asyncio.timeout(100):
         output, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
+    assert process.returncode == 0, (output + errors).decode()
     return output.decode()
 
 
@@ -93,7 +109,9 @@ def whole(example: str) -> str:
     imports = "".join(re.findall(r"^(?:from|import) .*\n", example, re.MULTILINE))
     rest = re.sub(r"^(?:from|import) .*\n", "", example, flags=re.MULTILINE).strip("\n")
     rest = rest.replace(ADDRESS, "URL")
-    if "await " not in rest:
+    if "def test_" in rest:
+        return f"{AROUND}{imports}{ROWS_OF}\n\n{rest}\n"
+    if not re.search(r"^(?:await|async) | await ", rest, re.MULTILINE):
         return f"{AROUND}{imports}{BEFORE}\n{rest}\n"
     return (
         f"{AROUND}{imports}{BEFORE}\n\nasync def main() -> None:\n"
