@@ -102,14 +102,16 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
   }
 
   /**
-   * Begins an iteration behind an event that is known: a page that keeps what it has seen, and the
-   * `seq` of it, goes on from there after a reload. {@link RequestHandle.chunks} and `for await`
-   * over the handle itself begin at event 1.
+   * Begins an iteration as `for await` over the handle itself does, or behind an event that is known:
+   * a page that keeps what it has seen, and the `seq` of it, goes on from there after a reload.
    *
-   * @param afterSeq - the `seq` of the last event that is not to come again.
+   * @param options - `afterSeq`: the `seq` of the last event that is not to come again, by default
+   * 0; `signal`: ends the iteration, which throws its `reason`.
    */
-  events(afterSeq: number): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
-    return this.#events(undefined, afterSeq);
+  events(
+    options: { readonly afterSeq?: number; readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
+    return this.#events(options.signal, options.afterSeq);
   }
 
   /**

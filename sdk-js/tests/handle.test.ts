@@ -104,7 +104,7 @@ describe("iterating", () => {
     const handle = await stored(client, peer);
     const told: string[] = [];
     const reading = (async () => {
-      for await (const event of handle.events(3)) told.push(short(event));
+      for await (const event of handle.events({ afterSeq: 3 })) told.push(short(event));
     })();
     peer.send(processing(handle.id, 2), chunk(handle.id, 3), chunk(handle.id, 4));
     peer.send({ type: "ping" });
@@ -118,7 +118,7 @@ describe("iterating", () => {
     expect(told).toEqual(["chunk 4", "chunk 5"]);
     const again: string[] = [];
     const later = (async () => {
-      for await (const event of handle.events(4)) again.push(short(event));
+      for await (const event of handle.events({ afterSeq: 4 })) again.push(short(event));
     })();
     expect(await second.next()).toEqual({ type: "attach", request_id: handle.id, after_seq: 4 });
     second.send(snapshotMessage(handle.id, { last_seq: 6, status: "completed" }));

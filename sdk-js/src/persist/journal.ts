@@ -43,7 +43,7 @@ export interface RestoredRequest {
   readonly metadata: Readonly<Record<string, string>>;
   readonly submittedAt: Date;
   /**
-   * The number of the last event that the earlier page has taken, 0 for none. `handle.events(seq)`
+   * The number of the last event that the earlier page has taken, 0 for none. `handle.events({ afterSeq: seq })`
    * goes on there; `for await (… of handle)` begins at event 1.
    */
   readonly seq: number;

@@ -80,7 +80,7 @@ async function goOn(page: Page, store: "sessionStore" | "indexedDbStore", id: st
     globalThis.seen = [];
     void (async () => {
       for (const { handle, seq } of restored) {
-        for await (const event of handle.events(seq)) {
+        for await (const event of handle.events({ afterSeq: seq })) {
           if (event.kind === "chunk") seen.push(event.data);
         }
         seen.push(await handle.result());

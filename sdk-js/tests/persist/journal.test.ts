@@ -149,7 +149,7 @@ describe("a page that is reloaded", () => {
     request.chunk("e");
     request.complete("done");
     const told: string[] = [];
-    for await (const event of same.handle.events(same.seq)) told.push(short(event));
+    for await (const event of same.handle.events({ afterSeq: same.seq })) told.push(short(event));
     expect(told).toEqual(["d", "e"]);
     expect(await same.handle.chunks()).toEqual(["a", "b", "c", "d", "e"]);
     expect(await same.handle.result()).toBe("done");
