@@ -98,7 +98,7 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
 
   /** Begins an iteration, from event 1. */
   [Symbol.asyncIterator](): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
-    return this.#events();
+    return this.events();
   }
 
   /**
@@ -108,10 +108,43 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
    * @param options - `afterSeq`: the `seq` of the last event that is not to come again, by default
    * 0; `signal`: ends the iteration, which throws its `reason`.
    */
-  events(
-    options: { readonly afterSeq?: number; readonly signal?: AbortSignal } = {},
-  ): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
-    return this.#events(options.signal, options.afterSeq);
+  async *events({
+    afterSeq = 0,
+    signal,
+  }: {
+    readonly afterSeq?: number;
+    readonly signal?: AbortSignal;
+  } = {}): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
+    const { protocol } = this.#connection;
+    const state = this.#enter();
+    const first = afterSeq === 0 ? this.#first : undefined;
+    if (first) this.#first = undefined;
+    const reader = this.#connection.step((now) => protocol.openReader(state, first, now, afterSeq));
+    this.#readers.add(reader);
+    let isLeft = true;
+    try {
+      for (;;) {
+        if (this.#isDetached) throw new DetachedError(this.id);
+        const wasHungry = reader.isHungry;
+        const event = reader.pop();
+        if (reader.isHungry !== wasHungry) this.#touch(state); // it goes on after its place
+        if (event !== undefined) {
+          yield event as RequestEvent<Data, Details>;
+        } else if (reader.isOver) {
+          isLeft = false;
+          if (reader.error) throw reader.error;
+          return;
+        } else {
+          await this.#connection.wait(reader.changed, () => reader.hasNews || undefined, {
+            signal,
+          });
+        }
+      }
+    } finally {
+      this.#readers.delete(reader);
+      state.readers.delete(reader);
+      this.#leave(state, isLeft);
+    }
   }
 
   /**
@@ -248,7 +281,7 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
     const tell = async () => {
       await undefined;
       this.#joining = undefined; // who comes later begins at event 1 too, by an iteration of its own
-      for await (const event of this.#events(signal)) {
+      for await (const event of this.events({ signal })) {
         const told = [...listeners].filter(([kind]) => kind === event.kind);
         const what = `a listener of request ${this.id}`;
         const calls = told.map(([, own]) => this.#connection.guard(what, () => own(event)));
@@ -258,43 +291,6 @@ export class RequestHandle<Result = unknown, Data = unknown, Details = unknown>
     };
     tell().catch(() => {}); // `result` throws the same
     return { listeners, controller };
-  }
-
-  async *#events(
-    signal?: AbortSignal,
-    after = 0,
-  ): AsyncGenerator<RequestEvent<Data, Details>, void, undefined> {
-    const { protocol } = this.#connection;
-    const state = this.#enter();
-    const first = state === this.#state && after === 0 ? this.#first : undefined;
-    if (this.#first && !first) state.readers.delete(this.#first);
-    this.#first = undefined;
-    const reader = this.#connection.step((now) => protocol.openReader(state, first, now, after));
-    this.#readers.add(reader);
-    let isLeft = true;
-    try {
-      for (;;) {
-        if (this.#isDetached) throw new DetachedError(this.id);
-        const wasHungry = reader.isHungry;
-        const event = reader.pop();
-        if (reader.isHungry !== wasHungry) this.#touch(state); // it goes on after its place
-        if (event !== undefined) {
-          yield event as RequestEvent<Data, Details>;
-        } else if (reader.isOver) {
-          isLeft = false;
-          if (reader.error) throw reader.error;
-          return;
-        } else {
-          await this.#connection.wait(reader.changed, () => reader.hasNews || undefined, {
-            signal,
-          });
-        }
-      }
-    } finally {
-      this.#readers.delete(reader);
-      state.readers.delete(reader);
-      this.#leave(state, isLeft);
-    }
   }
 
   /** Begins a use that needs the log or the end. */

@@ -25,9 +25,9 @@ export interface TabsPlatform {
 /** What tabs tell each other on the channel of the origin. */
 type Word =
   /** A tab leads from now on. */
-  | readonly ["lead", leader: string]
+  | readonly [kind: "lead", leader: string]
   /** A tab wants a connection to the hub: by a channel of its own. */
-  | readonly ["call", channel: string];
+  | readonly [kind: "call", channel: string];
 
 interface Call {
   readonly channel: string;

@@ -6,16 +6,16 @@ export const FORMAT = "longcall/1";
 
 /** A tab opens a connection, sends texts, says how much it has taken, and closes. */
 export type ToHub =
-  | readonly ["open", url: string]
-  | readonly ["text", text: string]
-  | readonly ["taken", characters: number]
-  | readonly ["close"];
+  | readonly [kind: "open", url: string]
+  | readonly [kind: "text", text: string]
+  | readonly [kind: "taken", characters: number]
+  | readonly [kind: "close"];
 
 /** The hub has a connection for it, hands on texts, and closes. */
 export type ToTab =
-  | readonly ["opened"]
-  | readonly ["text", text: string]
-  | readonly ["closed", code: number, reason: string];
+  | readonly [kind: "opened"]
+  | readonly [kind: "text", text: string]
+  | readonly [kind: "closed", code: number, reason: string];
 
 /** One end of a port. Messages arrive in order, if at all: the other end may be gone any time. */
 export interface Port<Sent, Received> {
