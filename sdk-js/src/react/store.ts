@@ -132,7 +132,7 @@ class Reading {
   #chunks: { readonly seq: number; readonly data: unknown }[] = [];
   #next: Partial<RequestState> = {};
   #hasNewChunks = false;
-  #isPlanned = false;
+  #planned: ReturnType<typeof setTimeout> | undefined;
   #position = 0;
   #stop = new AbortController();
 
@@ -148,6 +148,7 @@ class Reading {
 
   end(): void {
     this.#stop.abort();
+    this.#flush();
   }
 
   fail(error: unknown): void {
@@ -193,14 +194,13 @@ class Reading {
   /** Many events may come at once: all of them are one change. */
   #set(change: Partial<RequestState>): void {
     this.#next = { ...this.#next, ...change };
-    if (this.#isPlanned) return;
-    this.#isPlanned = true;
-    setTimeout(() => this.#flush(), 0);
+    this.#planned ??= setTimeout(() => this.#flush(), 0);
   }
 
   #flush(): void {
-    if (!this.#isPlanned) return;
-    this.#isPlanned = false;
+    if (this.#planned === undefined) return;
+    clearTimeout(this.#planned);
+    this.#planned = undefined;
     const chunks = this.#hasNewChunks ? this.#chunks.map(({ data }) => data) : this.state.chunks;
     this.state = { ...this.state, ...this.#next, chunks };
     this.#next = {};
