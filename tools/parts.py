@@ -38,6 +38,8 @@ TOX_ENVIRONMENTS = {
     "examples": "server/examples",
 }
 SUITE = ROOT / "conformance-tests"
+# What says which tests there are, and has to be true.
+PAGES_OF_TESTS = ("clauses", "requirements", "complaints")
 # A part of its own: schedules by the thousand say nothing more in another environment.
 SIMULATION = "server/tests/simulation"
 # Another: its second half needs what the package's own environment does not have.
@@ -90,7 +92,7 @@ def checks() -> Iterator[Part]:
     authors = tuple(npm("authors"))
     yield Part("pyright", "types", authors, needs=("node",), alone=False)
     yield Part("schema", "generated", tuple(schema()), fast=tuple(schema()), alone=False)
-    proven = python("tools/clauses.py", "check"), python("tools/requirements.py", "check")
+    proven = tuple(python(f"tools/{page}.py", "check") for page in PAGES_OF_TESTS)
     yield Part("clauses", "generated", proven, fast=proven, alone=False)
     current = run("longcall-codegen", "check")
     yield Part("generated", "generated", (current,), needs=("node", "go"), alone=False)

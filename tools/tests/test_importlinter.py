@@ -35,6 +35,8 @@ PLANTED = {
     ),
     "sdk-layers": ("longcall/protocol/planted.py", "import longcall.asyncio.client"),
     "sdk-front-end": ("longcall/asyncio/transport.py", "import longcall.asyncio.client"),
+    "sdk-front-end-sync": ("longcall/sync/callbacks.py", "import longcall.sync.client"),
+    "sdk-testing": ("longcall/testing/clock.py", "import longcall.testing.server"),
     "sdk-protocol": ("longcall/protocol/planted.py", "import socket"),
 }
 
