@@ -29,7 +29,7 @@ MIB = 1 << 20
 RESIDENT_SLACK = 12 * MIB
 """The allocator's own ups and downs; a million events of 16 bytes would be 12 in three quarters."""
 OBJECTS_SLACK = 6_000
-"""What waits in the iterator (512 events), in sockets and in threads, and comes and goes."""
+"""What waits in the iterator (4,096 events), in sockets and in threads, and comes and goes."""
 FRONTS = ("asyncio", "sync")
 
 

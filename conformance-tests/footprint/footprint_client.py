@@ -20,7 +20,7 @@ from typing import Any
 
 import longcall
 
-OPTIONS = longcall.Options(reader=longcall.ReaderLimits(max_events=512))
+OPTIONS = longcall.Options()
 SAMPLES = 40
 AT_ONCE = 64
 WARM_UP = 64
