@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from fronts import FRONTS, Connect, in_thread
-from peer import Peer
+from fronts import FRONTS, Connect, in_thread, threads_ended
+from peer import PATIENCE, Peer
 from sync_clients import client_of
 
 import longcall
+from longcall.asyncio.platform import System, Timer, register
+from longcall.testing import TestClock
 
 
 @pytest_asyncio.fixture
@@ -22,6 +24,7 @@ async def no_leaks() -> AsyncIterator[None]:
     """Fails the test if tasks or threads are left when its servers and clients are closed."""
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     yield
+    await threads_ended(PATIENCE)
     left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
     assert not left, f"left behind: {left}"
     started = {thread for thread in threading.enumerate() if thread.name.startswith("longcall")}
@@ -33,6 +36,26 @@ async def peer(no_leaks: None) -> AsyncIterator[Peer]:
     """A scripted server."""
     async with Peer() as server:
         yield server
+
+
+class ByHand(System):
+    """Real sockets, and the time of a `TestClock`."""
+
+    def __init__(self, clock: TestClock) -> None:
+        super().__init__(longcall.Options(clock=clock.now))
+        self._clock = clock
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        return self._clock._call_later(delay, callback)
+
+
+@pytest.fixture
+def clock(peer: Peer) -> Iterator[TestClock]:
+    """The time of the clients of `peer`, which the test advances."""
+    clock = TestClock()
+    register("127.0.0.1", ByHand(clock))
+    yield clock
+    register("127.0.0.1", None)
 
 
 @pytest_asyncio.fixture

@@ -20,30 +20,43 @@ Connect = Callable[..., Client]
 """`longcall.connect`, or what looks like it."""
 
 
+_in_threads: dict[asyncio.Future[Any], threading.Thread] = {}
+
+
 async def in_thread(work: Callable[[], Result]) -> Result:
-    """Waits for something that blocks, in a new thread; any number of them beside each other."""
+    """Waits for something that blocks, in a new thread; any number of them beside each other.
+
+    A wait that is cancelled leaves its thread to `threads_ended`.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
-
-    def settle(set_it: Callable[[Any], None], value: object) -> None:
-        if not future.done():
-            set_it(value)
 
     def live() -> None:
         try:
             result = work()
         except BaseException as error:
-            loop.call_soon_threadsafe(settle, future.set_exception, error)
+            loop.call_soon_threadsafe(future.set_exception, error)
         else:
-            loop.call_soon_threadsafe(settle, future.set_result, result)
+            loop.call_soon_threadsafe(future.set_result, result)
 
     thread = threading.Thread(target=live, name="test")
+    _in_threads[future] = thread
+    future.add_done_callback(_joined)
     thread.start()
-    try:
-        return await future
-    finally:
-        if future.done() and not future.cancelled():
-            thread.join()
+    await asyncio.wait([future])  # which, cancelled, leaves the future as it is
+    return future.result()
+
+
+def _joined(future: asyncio.Future[Any]) -> None:
+    future.exception()  # looked at, whoever takes it
+    _in_threads.pop(future).join()
+
+
+async def threads_ended(patience: float) -> None:
+    """Waits for all threads of `in_thread`: each tells its end to a loop that must still live."""
+    if _in_threads:
+        _, hung = await asyncio.wait(_in_threads, timeout=patience)
+        assert not hung, f"threads of the test hang: {[_in_threads[one] for one in hung]}"
 
 
 async def _iterate(items: Generator[Result, None, None]) -> AsyncGenerator[Result, None]:
@@ -51,7 +64,10 @@ async def _iterate(items: Generator[Result, None, None]) -> AsyncGenerator[Resul
         while taken := await in_thread(lambda: [*_first(items)]):
             yield taken.pop()
     finally:
-        items.close()
+        if (
+            inspect.getgeneratorstate(items) != inspect.GEN_RUNNING
+        ):  # else this wait is cancelled, and the thread goes on
+            items.close()
 
 
 def _first(items: Generator[Result, None, None]) -> Generator[Result, None, None]:
