@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -113,18 +112,19 @@ class Board:
 
     def start(self, job: Job) -> None:
         row = self._rows[job]
-        row.started, row.words = monotonic(), "sending" if job.label != job.id else "asking"
+        row.started = self._console.get_time()
+        row.words = "sending" if job.label != job.id else "asking"
 
     def event(self, job: Job, event: Event) -> None:
         self._rows[job].take(event)
 
     def end(self, job: Job, exit: Exit, words: str = "") -> None:
         row = self._rows[job]
-        row.ended = monotonic()
+        row.ended = self._console.get_time()
         row.words = words or exit.outcome
 
     def state(self, state: ClientState) -> None:
-        self._state, self._state_since = state, monotonic()
+        self._state, self._state_since = state, self._console.get_time()
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -182,9 +182,10 @@ class Board:
         state = self._state
         if state is None or self._is_over:
             return ""
+        elapsed = self._console.get_time() - self._state_since
         if state.name == "connecting":
-            return "connecting" if monotonic() - self._state_since > 1 else ""
-        left = max(0.0, (state.retry_in or 0) - (monotonic() - self._state_since))
+            return "connecting" if elapsed > 1 else ""
+        left = max(0.0, (state.retry_in or 0) - elapsed)
         return state_text(state, left)
 
     def _table(self, rows: list[Row], width: int) -> Table:
@@ -255,11 +256,11 @@ class Board:
             return ProgressBar(None, 0, width, pulse=True, pulse_style="cyan")
         return ProgressBar(100, row.percentage, width, complete_style="cyan")
 
-    @staticmethod
-    def _clock(row: Row) -> str:
+    def _clock(self, row: Row) -> str:
         if row.started is None:
             return ""
-        return clock((row.ended or monotonic()) - row.started)
+        until = row.ended if row.ended is not None else self._console.get_time()
+        return clock(until - row.started)
 
     def _glyphs(self, text: str) -> str:
         return text if self._is_unicode else text.translate(ASCII)
