@@ -7,7 +7,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from .. import __version__
@@ -91,8 +91,9 @@ class Connection:
             is_here = False
         if is_here and not self._stepping:
             act()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(act)
+        else:
+            with suppress(RuntimeError):  # it is closed, perhaps just now: nothing is left to do
+                self._loop.call_soon_threadsafe(act)
 
     def _perform(self) -> None:
         if self._performing:

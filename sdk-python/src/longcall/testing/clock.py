@@ -8,6 +8,7 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -93,7 +94,7 @@ class TestClock:
                 callback()
 
         def run() -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # it is closed, perhaps just now
                 loop.call_soon_threadsafe(call)
 
         timer = self._add(delay, run)

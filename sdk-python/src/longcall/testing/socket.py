@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 
@@ -101,7 +102,7 @@ class MemorySocket:
         self._soon(lambda: self._end(code, reason))
 
     def _soon(self, act: Callable[[], None]) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # it is closed, perhaps just now
             self._loop.call_soon_threadsafe(act)
 
     def _arrive(self, text: str) -> None:
