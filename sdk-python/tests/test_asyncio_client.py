@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fronts import Connect, fire_timer
-from peer import Peer, Talk
+from peer import PATIENCE, Peer, Talk
 
 from longcall import (
     Chunk,
@@ -34,6 +34,7 @@ from longcall import (
     WaitTimeout,
     connect,
 )
+from longcall.testing import TestClock
 from longcall.testing.messages import (
     acknowledgment,
     chunk,
@@ -139,13 +140,24 @@ async def test_call_raises_the_typed_error_with_the_handlers_code(peer: Peer) ->
 
 
 @pytest.mark.clause("9.3.1", "9.3.2")
-async def test_timeout_of_a_call_only_detaches(peer: Peer) -> None:
+async def test_timeout_of_a_call_only_detaches(peer: Peer, clock: TestClock) -> None:
+    told = asyncio.Event()
+
+    async def on_status(event: Status) -> None:
+        told.set()
+
     async with client_of(peer) as client:
-        call = asyncio.create_task(client.call("report", timeout=0.2, deadline=60))
+        call = asyncio.create_task(
+            client.call("report", timeout=5, deadline=60, on_status=on_status)
+        )
         talk = await peer.welcome()
         request = await talk.expect("request", deadline_ms=60_000)
         rid = request["id"]
         await talk.send(acknowledgment(rid))
+        await told.wait()
+        await clock.advance(4.9)
+        assert not call.done()
+        await clock.advance(0.1)
         with pytest.raises(WaitTimeout) as caught:
             await call
         assert isinstance(caught.value, TimeoutError)
@@ -368,45 +380,45 @@ async def test_cancel_and_snapshot(peer: Peer) -> None:
 
 @pytest.mark.clause("6.4.4")
 async def test_slow_application_costs_bounded_memory_and_loses_nothing(peer: Peer) -> None:
-    options = Options(reader=ReaderLimits(max_events=10), close_timeout=0.5)
-    total = 200
+    held, total = 10, 150
+    stands = range(1, total - 2 * held, 40)  # further apart than what a client holds
+    options = Options(reader=ReaderLimits(max_events=held), close_timeout=0.5)
+    seen: list[int] = []
     detaches = 0
+    is_detached = asyncio.Event()
 
     async def serve_log() -> None:
-        """Sends the log as a server does: from a cursor, which attach and detach move."""
+        """Sends all of the log at each attach, as fast as a server can."""
         nonlocal detaches
         talk = await peer.welcome()
-        cursor: int | None = None
         while True:
-            if cursor is None:
-                message = await talk.take()
-            else:
-                try:
-                    async with asyncio.timeout(0.001):
-                        message = await talk.take()
-                except TimeoutError:
-                    if cursor == total:
-                        await talk.send(complete("job", total + 1))
-                        return
-                    cursor += 1
-                    event = acknowledgment("job") if cursor == 1 else chunk("job", cursor)
-                    await talk.send(event)
-                    continue
+            message = await talk.take()
             if message["type"] == "detach":
-                detaches, cursor = detaches + 1, None
-            else:
-                cursor = message["after_seq"]
-                await talk.send(snapshot("job", last_seq=total))
+                detaches += 1
+                is_detached.set()
+                continue
+            is_detached.clear()
+            position = message["after_seq"]
+            # What was read and not taken: a full reader, and a batch on its way to the application.
+            assert position <= len(seen) + 2 * held
+            await talk.send(snapshot("job", last_seq=total))
+            if position == 0:
+                await talk.send(acknowledgment("job"))
+            await talk.send(*(chunk("job", seq) for seq in range(max(2, position + 1), total)))
+            await talk.send(complete("job", total))
 
     async with client_of(peer, options=options) as client, asyncio.TaskGroup() as group:
-        group.create_task(serve_log())
-        seen = []
+        server = group.create_task(serve_log())
         async for event in client.attach("job"):
-            await asyncio.sleep(0.002)
             assert isinstance(event, Status | Chunk)
             seen.append(event.seq)
-    assert seen == list(range(1, total + 1))
-    assert detaches >= 1
+            if event.seq in stands:
+                # It takes nothing more until its client has let go of the log.
+                async with asyncio.timeout(PATIENCE):
+                    await is_detached.wait()
+        server.cancel()
+    assert seen == list(range(1, total))
+    assert detaches >= len(stands)
 
 
 async def test_list_of_requests_goes_over_pages(peer: Peer) -> None:

@@ -33,6 +33,7 @@ from longcall import (
     Status,
     WaitTimeout,
 )
+from longcall.testing import TestClock
 from longcall.testing.messages import (
     acknowledgment,
     chunk,
@@ -185,14 +186,16 @@ async def test_what_is_recovered_does_not_come_twice_and_nothing_comes_after_the
 
 @pytest.mark.complaint(7)
 async def test_who_tries_again_after_a_timeout_does_not_run_the_work_twice(
-    peer: Peer, client_of: ClientOf
+    peer: Peer, client_of: ClientOf, clock: TestClock
 ) -> None:
-    async with client_of() as client:
+    states: asyncio.Queue[str] = asyncio.Queue()
+    async with client_of(on_state=lambda state: states.put_nowait(state.name)) as client:
         pay = {"amount": 7}
-        first = asyncio.create_task(client.call("pay", pay, id="order-7", timeout=0.2))
+        first = asyncio.create_task(client.call("pay", pay, id="order-7", timeout=5))
         talk = await peer.welcome()
         request = await talk.expect("request", id="order-7")
         assert "resend" not in request
+        await clock.advance(5)
         with pytest.raises(WaitTimeout) as caught:
             await first
         assert caught.value.sent
@@ -200,6 +203,9 @@ async def test_who_tries_again_after_a_timeout_does_not_run_the_work_twice(
             await client.call("pay", {"amount": 8}, id="order-7")
         second = asyncio.create_task(client.call("pay", pay, id="order-7"))
         talk.cut()
+        while await states.get() != "reconnecting":
+            pass
+        await clock.advance(1)
         talk = await peer.welcome()
         await talk.expect("request", id="order-7", resend=True)
         await talk.send(acknowledgment("order-7", duplicate=True), complete("order-7", 2, "paid"))

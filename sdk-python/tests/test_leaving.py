@@ -13,6 +13,7 @@ import pytest
 from peer import Peer, Talk
 
 from longcall import Client, Options, RequestHandle, WaitTimeout, connect
+from longcall.testing import TestClock
 from longcall.testing.messages import acknowledgment, chunk, complete, snapshot
 
 FAST = Options(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.5)
@@ -127,17 +128,21 @@ async def test_call_that_is_cancelled_before_it_was_sent_is_withdrawn(peer: Peer
         assert await talk.closed() == 1000
 
 
-async def test_end_of_patience_never_cancels(peer: Peer) -> None:
+async def test_end_of_patience_never_cancels(peer: Peer, clock: TestClock) -> None:
     async with client_of(peer) as client:
         handle, talk = await submitted(client, peer, cancel_on_exit=True)
+        result = asyncio.create_task(handle.result(timeout=5))
+        await clock.advance(5)
         with pytest.raises(WaitTimeout):
-            await handle.result(timeout=0.01)
+            await result
         await talk.expect("detach", request_id="job")
         call = asyncio.create_task(
-            client.call("report", timeout=0.05, on_chunk=print, cancel_on_exit=True)
+            client.call("report", timeout=5, on_chunk=print, cancel_on_exit=True)
         )
         rid = (await talk.expect("request"))["id"]
-        await talk.send(acknowledgment(rid))
+        await talk.send(acknowledgment(rid), {"type": "ping", "nonce": "read"})
+        await talk.expect("pong")
+        await clock.advance(5)
         with pytest.raises(WaitTimeout):
             await call
         await talk.expect("detach", request_id=rid)
