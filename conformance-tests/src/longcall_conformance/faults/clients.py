@@ -98,6 +98,7 @@ class Clients:
             for task in (watch, *lanes, *self._tasks):
                 task.cancel()
             await asyncio.gather(watch, *lanes, *self._tasks, return_exceptions=True)
+            self.observer.is_over = True
             for person in self._people:
                 person.file.close()
         if self._errors:

@@ -71,6 +71,8 @@ class Observer:
         self.warnings: list[str] = []
         self.told = 0
         """How many events there were: who looks twice sees whether anything goes on."""
+        self.is_over = False
+        """All have ended, or were given up: what handles tell now is written down no more."""
         self.asks: Callable[[JsonObject], None] = lambda _: None
 
     def follow(self, followed: Followed) -> Followed:
@@ -92,7 +94,7 @@ class Observer:
             self.lost_connections += event["state"] == "reconnecting"
         elif kind == "warning":
             self.warnings.append(event["message"])
-        elif kind.startswith("handle."):
+        elif kind.startswith("handle.") and not self.is_over:
             self._take(self._followed[event["handle"]], kind, event)
 
     def _take(self, one: Followed, kind: str, event: JsonObject) -> None:
