@@ -71,10 +71,15 @@ function launch() {
       ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
       `${ORIGIN}/#${runner}`,
     ],
-    { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] }, // it complains of what servers lack
+    {
+      stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], // it complains of what servers lack
+      env: { ...process.env, TMPDIR: profile }, // killed, it removes nothing of what it has there
+      detached: true, // its processes are a group
+    },
   );
   let ending;
   chromium.once("exit", (code, signal) => {
+    killGroup(chromium.pid); // if it ended by itself
     try {
       // Its other processes end a moment later, and may still write.
       rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
@@ -86,6 +91,21 @@ function launch() {
   });
   end = (code) => {
     ending = code;
-    chromium.kill("SIGKILL"); // nothing of it is wanted, least of all what it would write at its end
+    killGroup(chromium.pid); // nothing of it is wanted, least of all what it would write at its end
   };
+  for (const [signal, number] of [
+    ["SIGHUP", 1],
+    ["SIGINT", 2],
+    ["SIGTERM", 15],
+  ]) {
+    process.once(signal, () => end(128 + number));
+  }
+}
+
+function killGroup(pid) {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error; // all have ended
+  }
 }

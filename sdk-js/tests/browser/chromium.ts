@@ -22,8 +22,10 @@ const IS_ROOT = process.getuid?.() === 0;
  * that tests are quick, and that these tests are about. Each tab takes itself for the one in front.
  */
 export async function launch(): Promise<RunningBrowser> {
+  const own = ownFolder();
   const browser = await chromium.launch({
     executablePath: found("chromium"),
+    env: own.env,
     chromiumSandbox: !IS_ROOT,
     ignoreDefaultArgs: [
       "--disable-back-forward-cache",
@@ -32,7 +34,14 @@ export async function launch(): Promise<RunningBrowser> {
       "--disable-renderer-backgrounding",
     ],
   });
-  return { browser, context: () => browser.newContext(), stop: () => browser.close() };
+  return {
+    browser,
+    context: () => browser.newContext(),
+    stop: async () => {
+      await browser.close();
+      own.remove();
+    },
+  };
 }
 
 /**
@@ -43,19 +52,19 @@ export async function launch(): Promise<RunningBrowser> {
  *   300 for users.
  */
 export async function launchWindow(throttleAfterSeconds: number): Promise<RunningBrowser> {
-  const profile = mkdtempSync(join(tmpdir(), "longcall-chromium-"));
+  const own = ownFolder();
   const child = spawn(
     found("chromium"),
     [
       "--headless=new",
       "--no-first-run",
       "--remote-debugging-port=0",
-      `--user-data-dir=${profile}`,
+      `--user-data-dir=${join(own.folder, "profile")}`,
       `--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/${throttleAfterSeconds}`,
       ...(IS_ROOT ? ["--no-sandbox"] : []),
       "about:blank",
     ],
-    { stdio: ["ignore", "ignore", "pipe"] },
+    { stdio: ["ignore", "ignore", "pipe"], env: own.env },
   );
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const endpoint = await new Promise<string>((resolve, reject) => {
@@ -77,8 +86,19 @@ export async function launchWindow(throttleAfterSeconds: number): Promise<Runnin
       await browser.close();
       child.kill();
       await ended;
-      rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+      own.remove();
     },
+  };
+}
+
+/** Makes the folder of all that a browser writes: what it has in the one for temporary files, too. */
+function ownFolder() {
+  const folder = mkdtempSync(join(tmpdir(), "longcall-chromium-"));
+  return {
+    folder,
+    env: { ...process.env, TMPDIR: folder } as { [name: string]: string },
+    // Its other processes end a moment later, and may still write.
+    remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }),
   };
 }
 
