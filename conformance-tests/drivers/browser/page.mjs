@@ -52,6 +52,7 @@ begin(longcall, {
   language: /(Chrom\w+|Firefox|Version)\/[\d.]+/.exec(navigator.userAgent)?.[0] ?? "a browser",
   features: ["page"], // and not `http_status`: a page does not see how an upgrade was refused
   webSocket: WatchedWebSocket,
+  net: (state) => dispatchEvent(new Event(state)), // as the browser does
   write: (message) => runner.send(JSON.stringify(message)),
   log,
   leaks,

@@ -29,7 +29,7 @@ const commands = {
       sdk: "longcall-js",
       version: longcall.VERSION,
       language,
-      features: ["announcement", "consume", "give_up", "wait_state", ...features],
+      features: ["announcement", "consume", "give_up", "net", "wait_state", ...features],
     };
   },
 
@@ -48,6 +48,7 @@ const commands = {
     const made = longcall.connect(url, {
       token: token ?? ((reason) => askForToken(client, reason)),
       webSocket: surroundings.webSocket,
+      page: surroundings.page,
       onAnnouncement: ({ message, details }) => emit("announcement", { client, message, details }),
       onWarning: (text, cause) => surroundings.log(text, cause ?? ""),
       ...options,
@@ -101,6 +102,10 @@ const commands = {
 
   async give_up({ handle }) {
     callers.get(handle).abort();
+  },
+
+  async net({ state }) {
+    surroundings.net(state);
   },
 
   async cancel({ handle, reason }) {
@@ -263,8 +268,9 @@ function wire(value) {
 
 /**
  * Begins. What depends on where this runs is given by `where`: `language` and `features` of `hello`,
- * the `webSocket` for the SDK, `write(message)`, `log(...words)`, `leaks()` (sockets and timers that
- * are left, by name), and `turn()`, which gives what is closing a moment.
+ * the `webSocket` for the SDK and its `page` (undefined: what it takes by itself), `net(state)`, which
+ * has the surroundings say `online` or `offline`, `write(message)`, `log(...words)`, `leaks()` (sockets
+ * and timers that are left, by name), and `turn()`, which gives what is closing a moment.
  */
 export function begin(sdk, where) {
   longcall = sdk;

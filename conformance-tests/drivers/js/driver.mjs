@@ -24,10 +24,20 @@ function leaks() {
   return resources;
 }
 
+// Nothing in Node.js tells that there is a network: whoever has such news passes them as `page`.
+const listeners = new Set();
+
 begin(longcall, {
   language: `Node.js ${process.versions.node}`,
   features: ["http_status"],
   webSocket: WebSocket,
+  page: (tell) => {
+    listeners.add(tell);
+    return () => listeners.delete(tell);
+  },
+  net: (state) => {
+    for (const tell of listeners) tell(state);
+  },
   write: (message) => (peer ?? process.stdout).write(`${JSON.stringify(message)}\n`),
   log: console.error,
   leaks,
