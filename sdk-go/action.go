@@ -46,6 +46,10 @@ func (a Action[Params, Result, Data]) Call(
 // does not fit it; the request goes on.
 func (a Action[Params, Result, Data]) OnChunk(f func(TypedChunk[Data])) WatchOption {
 	return func(s *callSettings) {
+		s.onChunk = nil
+		if f == nil {
+			return
+		}
 		s.onChunk = func(id string, chunk Chunk) error {
 			typed, err := typedChunk[Data](chunk, a.name, id)
 			if err == nil {

@@ -25,8 +25,8 @@ type Client struct {
 //
 // The error is a *ConfigurationError for an address or option that cannot be used, or that of ctx.
 func Connect(ctx context.Context, address string, options ...Option) (*Client, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, &WaitError{Err: err}
+	if ctx.Err() != nil {
+		return nil, &WaitError{Err: whyEnded(ctx)}
 	}
 	c := defaultConfig()
 	for _, option := range options {
@@ -99,7 +99,7 @@ func (c *Client) Ready(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return &WaitError{Err: context.Cause(ctx)}
+			return &WaitError{Err: whyEnded(ctx)}
 		}
 	}
 }
@@ -316,7 +316,7 @@ func (c *Client) page(ctx context.Context, filter Filter, next *string) (page, e
 	}
 	defer c.connection.do(func(time.Duration) { c.connection.protocol.forgetList(q) })
 	return await(ctx, c.connection, &q.question, nil, func() error {
-		return &WaitError{Err: context.Cause(ctx)}
+		return &WaitError{Err: whyEnded(ctx)}
 	})
 }
 

@@ -3,6 +3,7 @@
 package longcall
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,7 +152,7 @@ type WaitError struct {
 	Acknowledged bool
 	// CancelRequested is true when CancelOnDone had the request cancelled.
 	CancelRequested bool
-	// Err is why the context ended.
+	// Err is why the context ended: that of the context and, where that has another, its cause.
 	Err error
 }
 
@@ -170,6 +171,15 @@ func (e *WaitError) Error() string {
 
 // Unwrap returns why the context ended, so that errors.Is(err, context.DeadlineExceeded) works.
 func (e *WaitError) Unwrap() error { return e.Err }
+
+// whyEnded returns the error of a context that has ended; it wraps the cause as well, where that is another.
+func whyEnded(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
 
 // ConfigurationError says that an option or an argument of the client cannot be used.
 type ConfigurationError struct {

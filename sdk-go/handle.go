@@ -335,7 +335,7 @@ func (h *RequestHandle) giveUp(ctx context.Context) error {
 
 // waitError tells how far the request has come when the caller's context ended.
 func (h *RequestHandle) waitError(ctx context.Context) *WaitError {
-	err := &WaitError{RequestID: h.id, Err: context.Cause(ctx)}
+	err := &WaitError{RequestID: h.id, Err: whyEnded(ctx)}
 	h.connection.do(func(time.Duration) {
 		err.Sent, err.Acknowledged = h.state.sends > 0 || h.state.isStored(), h.state.isStored()
 	})

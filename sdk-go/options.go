@@ -27,10 +27,12 @@ const (
 )
 
 // TokenFunc gives a fresh token each time. It is called for one token at a time, with a context that ends
-// when the client is closed. A TokenFunc that fails is called again later (PROTOCOL 9.4.6).
+// when the client is closed, or with that of RequestHandle.Download; it must return when that ends, since
+// Client.Close waits for it. A TokenFunc that fails is called again later (PROTOCOL 9.4.6).
 type TokenFunc = func(ctx context.Context, reason TokenReason) (string, error)
 
-// Option is an option of Connect. A zero number, duration, pointer or function leaves the default.
+// Option is an option of Connect. A zero number, duration, pointer or function leaves the default, except that
+// WithToken takes no empty token and no nil function: a secret that is missing is found at once.
 type Option func(*config)
 
 // config is what the options make; each default stands in defaultConfig.

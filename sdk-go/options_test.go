@@ -69,6 +69,44 @@ func TestTheZeroValueOfAnOptionLeavesItsDefault(t *testing.T) {
 	if !reflect.DeepEqual(settings, requestSettings{}) {
 		t.Fatalf("got %+v", settings)
 	}
+	var watching callSettings
+	action := NewAction[any, any, any]("f")
+	for _, option := range []CallOption{OnProgress(nil), OnStatus(nil), OnChunk(func(Chunk) {}), action.OnChunk(nil),
+		action.OnChunk(func(TypedChunk[any]) {}), OnChunk(nil)} {
+		option.applyToCall(&watching)
+	}
+	if watching.watches() {
+		t.Fatalf("a nil function watches: %+v", watching)
+	}
+}
+
+func TestTheEndOfAContextIsFoundByItsErrorAndByItsCause(t *testing.T) {
+	leaving := errors.New("the user has left")
+	cancelled, cancel := context.WithCancelCause(context.Background())
+	cancel(leaving)
+	late, stop := context.WithTimeoutCause(context.Background(), 0, leaving)
+	defer stop()
+	plain, end := context.WithCancel(context.Background())
+	end()
+	s := newTestServer(t)
+	client := s.connect()
+	s.welcome()
+	for _, sample := range []struct {
+		ctx  context.Context
+		want []error
+	}{
+		{cancelled, []error{leaving, context.Canceled}},
+		{late, []error{leaving, context.DeadlineExceeded}},
+		{plain, []error{context.Canceled}},
+	} {
+		_, failed := client.Call(sample.ctx, "f", nil)
+		_, refused := Connect(sample.ctx, "ws://127.0.0.1:1")
+		for _, want := range sample.want {
+			if !errors.Is(failed, want) || !errors.Is(refused, want) {
+				t.Errorf("%v, %v: neither may lack %v", failed, refused, want)
+			}
+		}
+	}
 }
 
 func TestAContextThatHasEndedConnectsNothing(t *testing.T) {

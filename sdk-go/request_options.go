@@ -17,7 +17,7 @@ type RequestOption func(*requestSettings)
 
 func (o RequestOption) applyToCall(s *callSettings) { o(&s.request) }
 
-// WatchOption is an option of Client.Call that tells what happens meanwhile.
+// WatchOption is an option of Client.Call that tells what happens meanwhile. A nil function is as none.
 type WatchOption func(*callSettings)
 
 func (o WatchOption) applyToCall(s *callSettings) { o(s) }
@@ -111,7 +111,10 @@ func OnProgress(f func(Progress)) WatchOption {
 // begins anew, OnStatus tells which ones still stand (Status.ChunksKeptTo).
 func OnChunk(f func(Chunk)) WatchOption {
 	return func(s *callSettings) {
-		s.onChunk = func(_ string, chunk Chunk) error { f(chunk); return nil }
+		s.onChunk = nil
+		if f != nil {
+			s.onChunk = func(_ string, chunk Chunk) error { f(chunk); return nil }
+		}
 	}
 }
 

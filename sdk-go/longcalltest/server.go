@@ -73,8 +73,9 @@ func NewServer() *Server {
 	return s
 }
 
-// Close closes all connections with code 1001, ends the contexts of scripts, and returns when nothing is left: no
-// goroutine of the server, of a connection or of a script. A script that never returns is waited for.
+// Close cuts all connections, ends the contexts of scripts, and returns when nothing is left: no goroutine of the
+// server, of a connection or of a script. A script that never returns is waited for. Clients try to reconnect until
+// they are closed; a test that wants a close code uses Drop.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.stopped = true

@@ -110,23 +110,23 @@ func (d *driver) start(ctx context.Context, handle string, work func() (json.Raw
 
 // described returns an error by the driver protocol.
 func described(err error) object {
-	fields := object{"kind": "other", "message": err.Error()}
+	fields, kind := object{"message": err.Error()}, "other"
 	switch e := err.(type) {
 	case *longcall.Error:
-		fields = asObject(e)
-		fields["kind"] = "request"
+		fields, kind = asObject(e), "request"
 	case *longcall.CloseError:
-		fields["kind"], fields["outcome_unknown"] = "connection_closed", e.OutcomeUnknown
+		fields["outcome_unknown"], kind = e.OutcomeUnknown, "connection_closed"
 	case *longcall.ConfigurationError:
-		fields["kind"] = "configuration"
+		kind = "configuration"
 	case *longcall.WaitError:
-		fields["kind"] = "wait_timeout"
+		kind = "wait_timeout"
 	}
 	if errors.Is(err, longcall.ErrQueueFull) {
-		fields["kind"] = "queue_full"
+		kind = "queue_full"
 	} else if err == errUsage {
-		fields["kind"] = "usage"
+		kind = "usage"
 	}
+	fields["kind"] = kind
 	return fields
 }
 

@@ -7,9 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net"
+	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -40,8 +44,10 @@ type command struct {
 
 var (
 	errUsage = errors.New("no such command, client, handle or ask")
+	features = []string{"announcement", "consume", "give_up", "http_status", "wait_state"}
 	ofClient = []string{"submit", "call", "attach", "list", "close", "wait_state"}
 	ofHandle = []string{"cancel", "detach", "snapshot"}
+	ofAsk    = []string{"token", "token_fail"}
 	waiting  = []string{"cancel", "snapshot", "list", "close", "reset", "wait_state"}
 	ours     = regexp.MustCompile(`longcall/sdk-go\.|coder/websocket`)
 	unseen   = []string{"updated_at", "created_at", "retry_at", "error"} // no case looks at these of an event
@@ -50,6 +56,7 @@ var (
 // driver holds clients and handles by the names that the runner gave them.
 type driver struct {
 	running sync.WaitGroup // what follows handles
+	sockets int            // of the driver itself
 
 	mu           sync.Mutex // protects what follows, and the output
 	out          *json.Encoder
@@ -71,7 +78,7 @@ func main() {
 		}
 		in, out = peer, peer
 	}
-	d := &driver{out: json.NewEncoder(out), tokens: map[int]chan string{}}
+	d := &driver{sockets: countSockets(), out: json.NewEncoder(out), tokens: map[int]chan string{}}
 	d.changed = sync.NewCond(&d.mu)
 	d.forget()
 	for commands, last := json.NewDecoder(in), ""; last != "bye"; {
@@ -101,11 +108,8 @@ func (d *driver) locked(f func()) {
 
 // emit sends an event with the next number, and with the members of what the SDK gave.
 func (d *driver) emit(event string, fields object, given any) {
-	for name, value := range asObject(given) {
-		if !slices.Contains(unseen, name) {
-			fields[name] = value
-		}
-	}
+	maps.Copy(fields, asObject(given))
+	maps.DeleteFunc(fields, func(name string, _ any) bool { return slices.Contains(unseen, name) })
 	d.locked(func() {
 		d.events++
 		fields["ev"], fields["n"] = event, d.events
@@ -126,16 +130,15 @@ func (d *driver) answer(c command) {
 
 func (d *driver) obey(ctx context.Context, c command) (ok object, err error) {
 	d.mu.Lock()
-	client, handle, ask := d.clients[c.Client], d.handles[c.Handle], d.tokens[c.Ask]
+	client, handle, ask, giveUp := d.clients[c.Client], d.handles[c.Handle], d.tokens[c.Ask], d.givingUp[c.Handle]
 	d.mu.Unlock()
 	if client == nil && slices.Contains(ofClient, c.Cmd) || handle == nil && slices.Contains(ofHandle, c.Cmd) ||
-		ask == nil && strings.HasPrefix(c.Cmd, "token") {
+		ask == nil && slices.Contains(ofAsk, c.Cmd) || giveUp == nil && c.Cmd == "give_up" {
 		return nil, errUsage
 	}
 	ok = object{}
 	switch c.Cmd {
 	case "hello":
-		features := []string{"announcement", "consume", "give_up", "http_status", "wait_state"}
 		ok = object{"sdk": "longcall-go", "version": longcall.Version, "language": runtime.Version(), "features": features}
 	case "connect":
 		err = d.connect(ctx, c)
@@ -153,13 +156,7 @@ func (d *driver) obey(ctx context.Context, c command) (ok object, err error) {
 		d.locked(func() { d.givingUp[c.Handle] = cancel })
 		d.start(ctx, c.Handle, func() (json.RawMessage, error) { return client.Call(ctx, c.Action, c.Payload, options...) })
 	case "give_up":
-		d.locked(func() {
-			if cancel := d.givingUp[c.Handle]; cancel != nil {
-				cancel()
-			} else {
-				err = errUsage
-			}
-		})
+		giveUp()
 	case "attach":
 		if handle, err = client.Attach(c.RequestID); err == nil {
 			d.locked(func() { d.handles[c.Handle] = handle })
@@ -197,7 +194,7 @@ func (d *driver) obey(ctx context.Context, c command) (ok object, err error) {
 	return ok, err
 }
 
-// reset closes every client, and returns the goroutines of the SDK that are left behind.
+// reset closes every client, and returns what the SDK left behind: its goroutines, and how many sockets.
 func (d *driver) reset() (leaks []string) {
 	d.mu.Lock()
 	clients := d.clients
@@ -206,15 +203,30 @@ func (d *driver) reset() (leaks []string) {
 	for _, client := range clients {
 		_ = client.Close()
 	}
-	d.running.Wait() // every wait of a closed client has ended
-	for range 40 {   // a goroutine that has done its work may still be seen
+	d.running.Wait()                          // every wait of a closed client has ended
+	http.DefaultClient.CloseIdleConnections() // of refused upgrades; they are the application's
+	for range 40 {                            // a goroutine that has done its work may still be seen
 		stacks := make([]byte, 1<<20)
 		leaks = strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
 		leaks = slices.DeleteFunc(leaks, func(stack string) bool { return !ours.MatchString(stack) })
+		if left := countSockets() - d.sockets; left > 0 {
+			leaks = append(leaks, fmt.Sprintf("%d open sockets", left))
+		}
 		if len(leaks) == 0 {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	return leaks
+}
+
+// countSockets counts the open sockets of this process; 0 where the system does not show them as files.
+func countSockets() (n int) {
+	names, _ := filepath.Glob("/proc/self/fd/*")
+	for _, name := range names {
+		if target, _ := os.Readlink(name); strings.HasPrefix(target, "socket:") {
+			n++
+		}
+	}
+	return n
 }
