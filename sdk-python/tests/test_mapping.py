@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from peer import PATIENCE
 
 import longcall
 from longcall import (
@@ -242,6 +243,28 @@ async def test_payload_that_no_queue_can_hold_is_its_own_failure(server: InMemor
         payloads = ["small", "x" * 2000, "small"]
         items = await asyncio.wait_for(_items(client.map("echo", payloads)), 10)
     assert [type(item.error).__name__ for item in items] == ["NoneType", "QueueFull", "NoneType"]
+
+
+def id_of(payload: dict[str, str]) -> str:
+    return payload["id"]
+
+
+async def test_what_the_id_function_raises_ends_the_iteration(server: InMemoryServer) -> None:
+    async with client_of(server) as client, asyncio.timeout(PATIENCE):
+        items = client.map("work", [{"id": "a"}, {}, {"id": "c"}], id=id_of, cancel_on_exit=True)
+        with pytest.raises(KeyError, match="id"):
+            await anext(items)
+        with pytest.raises(StopAsyncIteration):
+            await anext(items)
+        await at_rest(server)
+        assert {request.status for request in server.requests} <= {"cancelled"}
+    with longcall.sync.connect(server.url, "token") as blocking:
+
+        def mapped() -> list[Any]:
+            return list(blocking.map("work", [{}], id=id_of))
+
+        with pytest.raises(KeyError, match="id"):
+            await asyncio.to_thread(mapped)
 
 
 async def test_client_that_is_closed_ends_the_iteration(server: InMemoryServer) -> None:

@@ -433,6 +433,7 @@ class Client:
         Raises:
             ConfigurationError: `max_in_flight` is less than 1.
             ConnectionClosed: The client is closed for good; from the iteration.
+            Exception: What `payloads` or `id` raises; from the iteration.
         """
         if max_in_flight < 1:
             raise ConfigurationError(f"max_in_flight must be at least 1, not {max_in_flight}")

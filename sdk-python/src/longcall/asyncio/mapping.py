@@ -90,6 +90,7 @@ class Mapping(Generic[PayloadT, ResultT]):
         self._turn = 0
         self._is_begun = False
         self._is_exhausted = False
+        self._is_broken = False  # an item never comes, and whoever waits for it is told why
         self._has_left = False
         self._changed = asyncio.Event()  # there is something to take, or never will be
         self._took = asyncio.Event()  # the application has taken something
@@ -100,13 +101,14 @@ class Mapping(Generic[PayloadT, ResultT]):
         Raises:
             StopAsyncIteration: There are no more.
             ConnectionClosed: The client is closed for good.
-            Exception: What the iterable of payloads raised, behind the items before it.
+            Exception: What the iterable of payloads raised, behind the items before it; what the
+                application's `id`, or a type of its own, raised, as soon as that is known.
         """
         if not self._is_begun:
             self._is_begun = True
             self._spawn(self._feed())
         while not self._ready:
-            if isinstance(self._failure, ConnectionClosed) or self._is_over:
+            if self._is_broken or self._is_over:
                 failure, self._failure = self._failure, None
                 self.leave()
                 raise failure or StopAsyncIteration
@@ -158,10 +160,8 @@ class Mapping(Generic[PayloadT, ResultT]):
             handle = await self._submitted(payload)
             self._handles.add(handle)
             result = await handle._run(Callbacks(), self._timeout)
-        except ConnectionClosed as closed:
-            self._failure = closed
-            self._changed.set()
-            return
+        except ConnectionClosed:
+            raise
         except LongcallError as failed:
             error = failed
         finally:
@@ -202,9 +202,14 @@ class Mapping(Generic[PayloadT, ResultT]):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled() and not self._has_left:  # by the client, which is closed
+        error: BaseException | None
+        if task.cancelled():  # by the client, which is closed
             state = self.connection.protocol.state
-            self._failure = ConnectionClosed(state.code, state.reason)
+            error = ConnectionClosed(state.code, state.reason)
+        else:
+            error = task.exception()
+        if error is not None and not self._has_left and not self._is_broken:
+            self._failure, self._is_broken = error, True
             self._changed.set()
 
 

@@ -420,6 +420,7 @@ class Client:
         Raises:
             ConfigurationError: `max_in_flight` is less than 1.
             ConnectionClosed: The client is closed for good; from the iteration.
+            Exception: What `payloads` or `id` raises; from the iteration.
         """
         meant, inbox = named(action), self._connection.inbox()
         advanced = iter(payloads)
