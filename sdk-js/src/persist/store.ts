@@ -81,14 +81,15 @@ export function sessionStore(storage?: StorageLike): PersistStore {
  */
 export function indexedDbStore(name = "longcall"): PersistStore {
   let opened: Promise<IDBDatabase> | undefined;
+  const forget = () => {
+    opened = undefined; // the next use opens it again
+  };
   const use = async <T>(
     mode: IDBTransactionMode,
     ask: (store: IDBObjectStore) => IDBRequest<T>,
   ) => {
-    opened ??= open(name);
-    opened.catch(() => {
-      opened = undefined;
-    });
+    opened ??= open(name, forget);
+    opened.catch(forget);
     const transaction = (await opened).transaction("requests", mode);
     const request = ask(transaction.objectStore("requests"));
     return new Promise<T>((resolve, reject) => {
@@ -107,13 +108,17 @@ export function indexedDbStore(name = "longcall"): PersistStore {
   };
 }
 
-function open(name: string): Promise<IDBDatabase> {
+function open(name: string, onGone: () => void): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open(name, 1);
     request.onupgradeneeded = () => request.result.createObjectStore("requests");
     request.onsuccess = () => {
       const database = request.result;
-      database.onversionchange = () => database.close();
+      database.onversionchange = () => {
+        database.close(); // or who deletes it, or has a newer form, would wait for this page
+        onGone();
+      };
+      database.onclose = onGone; // by the user, who clears what pages keep
       resolve(database);
     };
     request.onerror = () => reject(request.error);

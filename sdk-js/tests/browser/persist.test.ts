@@ -116,3 +116,21 @@ test("complaint 20: what was made offline is sent by the page that comes after i
   expect(results).toEqual(["sent"]);
   expect(await harness.counted("offline")).toBe(1);
 });
+
+test("a database that is deleted under a page is made again", async () => {
+  const page = await harness.open();
+  await harness.load(page, "persist/index", "persisted");
+  const kept = await page.evaluate(async () => {
+    const store = persisted.indexedDbStore("deleted");
+    const one = { id: "r1" } as Parameters<typeof store.save>[1];
+    await store.save("a", one);
+    await new Promise<void>((resolve, reject) => {
+      const request = indexedDB.deleteDatabase("deleted");
+      request.onsuccess = () => resolve();
+      request.onerror = request.onblocked = () => reject(new Error("not deleted"));
+    });
+    await store.save("b", one);
+    return (await store.load()).length;
+  });
+  expect(kept).toBe(1);
+});
