@@ -309,7 +309,8 @@ export class Client<Actions = Untyped> {
  * ```
  *
  * @typeParam Actions - the types of the actions by their names. Default: any action, untyped.
- * @param url - the server's address, such as `wss://example.org/v1/connect`.
+ * @param url - the server's address, such as `wss://example.org/v1/connect`; `/v1/connect` is put where
+ *   the path lacks.
  * @throws ConfigurationError: the address or an option cannot be used, or there is no `WebSocket`.
  */
 export function connect<Actions extends Record<keyof Actions, ActionTypes> = Untyped>(

@@ -126,11 +126,12 @@ export function settingsFrom(options: ClientOptions): Settings {
   };
 }
 
-/** Returns `url` if it is an address of a WebSocket; throws {@link ConfigurationError}. */
+/** Returns the address of a WebSocket, with its path where that lacks; throws {@link ConfigurationError}. */
 export function checkedUrl(url: string | URL): string {
   try {
-    const { protocol, hash } = new URL(url);
-    if ((protocol === "ws:" || protocol === "wss:") && hash === "") return String(url);
+    const address = new URL(url);
+    if (address.pathname === "/") address.pathname = "/v1/connect";
+    if (/^wss?:$/.test(address.protocol) && address.hash === "") return address.href;
   } catch {
     // Not an address at all.
   }

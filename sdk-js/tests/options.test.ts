@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, expect, test, vi } from "vitest";
-import { platformClock } from "../src/options.js";
+import { checkedUrl, platformClock } from "../src/options.js";
 
 afterEach(() => vi.useRealTimers());
 
@@ -15,4 +15,13 @@ test("the clock counts sleep where the wall clock does, and never goes back (10.
   vi.setSystemTime(0);
   vi.advanceTimersByTime(5);
   expect(clock.now() - start).toBe(3_601_005);
+});
+
+test.each([
+  ["ws://host", "ws://host/v1/connect"],
+  ["wss://host/?a=b", "wss://host/v1/connect?a=b"],
+  ["wss://host:8/proxy/v1/connect", "wss://host:8/proxy/v1/connect"],
+])("the path of a server is put where an address has none: %s", (given, meant) => {
+  expect(checkedUrl(given)).toBe(meant);
+  expect(checkedUrl(new URL(given))).toBe(meant);
 });
