@@ -106,10 +106,7 @@ func TestTheEndOfAContextDetachesAndNeverCancels(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	conn.want("detach", "request_id", "a")
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	conn.want("attach", "request_id", "a")
 	conn.send(snapshotText("a", "attach", "completed", 2), acknowledgment("a"), complete("a", 2))
 	if result, err := handle.Result(patient(t)); err != nil || string(result) != `"done"` {
@@ -121,10 +118,7 @@ func TestAHandleThatWasLeftEarlyComesBack(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
 	conn := s.welcome()
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	conn.want("attach")
 	conn.send(snapshotText("a", "attach", "processing", 2), acknowledgment("a"), processing("a", 2, 1, 0))
 	for event, err := range handle.Events(patient(t)) {
@@ -150,10 +144,7 @@ func TestADetachedHandleIsOver(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
 	conn := s.welcome()
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	conn.want("attach")
 	conn.send(snapshotText("a", "attach", "processing", 1), acknowledgment("a"))
 	ended, begun := make(chan error, 2), make(chan struct{})
@@ -188,10 +179,7 @@ func TestSnapshotCancelAndListAreAnswered(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
 	conn := s.welcome()
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	conn.want("attach")
 	conn.send(snapshotText("a", "attach", "processing", 1), acknowledgment("a"))
 	go func() {
@@ -392,10 +380,7 @@ func TestASlowConsumerCostsBoundedMemoryAndGetsEverything(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect(WithIteratorLimits(100, 1<<20))
 	conn := s.welcome()
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	paused := make(chan struct{}, 1000)
 	go func() { // a log that is read from where it is asked for, as far as the client wants it
 		for {

@@ -18,10 +18,7 @@ func TestComplaint04ResumingWorksBeforeAnyEventWasSeen(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
 	conn := s.welcome()
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	for range 3 { // again and again, not once
 		conn.want("attach", "request_id", "a", "after_seq", 0)
 		conn.leave()
@@ -66,10 +63,7 @@ func TestComplaint06NothingComesTwiceNorAfterTheEnd(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
 	conn := s.welcome()
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	conn.want("attach")
 	conn.send(snapshotText("a", "attach", "processing", 2), acknowledgment("a"), chunk("a", 2), `{"type":"ping"}`)
 	conn.want("pong")
@@ -115,10 +109,7 @@ func TestComplaint12TheEndOfTheStreamIsNotTheEndOfTheWork(t *testing.T) {
 	s := newTestServer(t)
 	client := s.connect()
 	conn := s.welcome()
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	ended := make(chan string, 1)
 	go func() {
 		var got []string
@@ -178,10 +169,7 @@ func TestComplaint13ATokenThatExpiresLosesNothing(t *testing.T) {
 	conn := s.accept()
 	conn.want("hello", "token", "one")
 	conn.send(welcomeText("2026-11-23T19:40:00.000Z", "2026-11-23T18:40:01.500Z")) // it lives 1.5 s
-	handle, err := client.Attach("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	handle := attach(t, client, "a")
 	conn.want("attach")
 	conn.send(snapshotText("a", "attach", "processing", 2), acknowledgment("a"), chunk("a", 2))
 	token(TokenForRefresh, "two") // on the open connection

@@ -203,3 +203,13 @@ func (c *testConn) wantClose(code CloseCode) {
 		return
 	}
 }
+
+// attach returns the handle of a request that the server has.
+func attach(t *testing.T, client *Client, id string) *RequestHandle {
+	t.Helper()
+	handle, err := client.Attach(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handle
+}
